@@ -1,11 +1,16 @@
 //! A certificate authority of the test process, for parts that serve TLS and for clients that authenticate by certificate.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
 
 use anyhow::Result;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 
 /// Signs certificates; its own is in a file, for the parts that trust it.
@@ -27,15 +32,22 @@ pub struct Certified {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Its serial number.
+    pub serial: u64,
 }
 
 impl Authority {
     /// Makes a new one whose files lie in `folder`.
     pub fn new(folder: &Path) -> Result<Self> {
+        Self::named(folder, "authority of this test")
+    }
+
+    /// The same with this name.
+    pub fn named(folder: &Path, name: &str) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name = named("authority of this test");
+        params.distinguished_name = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         std::fs::write(folder.join("ca.pem"), params.self_signed(&key)?.pem())?;
@@ -73,9 +85,32 @@ impl Authority {
         self.sign(name, params)
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> Result<Certified> {
+    /// A list of these certificates as revoked, PEM; it expires at `until`.
+    pub fn revoke(&self, certificates: &[&Certified], until: SystemTime) -> Result<String> {
+        let revoked = |one: &&Certified| RevokedCertParams {
+            serial_number: SerialNumber::from(one.serial),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: until.into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: certificates.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+
+    fn sign(&self, name: &str, mut params: CertificateParams) -> Result<Certified> {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
         let key = KeyPair::generate()?;
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        params.serial_number = Some(SerialNumber::from(serial));
         let files = Certified {
+            serial,
             certificate: self.folder.join(format!("{name}.pem")),
             key: self.folder.join(format!("{name}.key")),
         };

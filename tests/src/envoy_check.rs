@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use prost::Message;
 use reqwest::Client;
+use tonic::{Status, transport::Channel};
 
-use crate::visitor::plain_client;
+use crate::{grpc::unary, visitor::plain_client};
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -133,8 +134,21 @@ impl Check {
         ask_with(client, origin, self.framed()).await
     }
 
+    /// Asks by tonic.
+    pub async fn ask_on(&self, channel: Channel) -> Result<Verdict, Status> {
+        let call = tonic::Request::new(self.message());
+        let answer = unary(channel, CHECK, call).await?;
+        Verdict::of(answer.get_ref()).map_err(|error| Status::internal(format!("{error:#}")))
+    }
+
     /// The bytes of the call.
     pub fn framed(&self) -> Vec<u8> {
+        let message = self.message();
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        [&[0][..], &length.to_be_bytes(), &message].concat()
+    }
+
+    fn message(&self) -> Vec<u8> {
         let address = self.source.clone().map(|(address, port_value)| Address {
             socket_address: Some(SocketAddress { address, port_value }),
         });
@@ -144,9 +158,7 @@ impl Check {
                 request: Some(HttpRequest { http: Some(self.http.clone()) }),
             }),
         };
-        let message = request.encode_to_vec();
-        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-        [&[0][..], &length.to_be_bytes(), &message].concat()
+        request.encode_to_vec()
     }
 }
 
@@ -167,28 +179,33 @@ pub async fn ask_with(client: &Client, origin: &str, bytes: Vec<u8>) -> Result<V
     let (prefix, message) = bytes.split_first_chunk::<5>().context("an answer without message")?;
     let [0, length @ ..] = *prefix else { anyhow::bail!("a compressed answer") };
     ensure!(u32::from_be_bytes(length) as usize == message.len(), "not one message");
-    let response = Response::decode(message)?;
-    let mut verdict =
-        Verdict { code: response.status.unwrap_or_default().code, ..Verdict::default() };
-    match (response.denied, response.ok) {
-        (Some(denied), None) => {
-            let code = denied.status.context("an answer without status")?.code;
-            verdict.status = u16::try_from(code)?;
-            verdict.fields = pairs(denied.headers)?;
-            verdict.body = denied.body;
-        }
-        (None, Some(ok)) => {
-            verdict.fields = pairs(ok.headers)?;
-            verdict.removed = ok.removed;
-            verdict.added = pairs(ok.added)?;
-        }
-        other => anyhow::bail!("neither one answer nor the other: {other:?}"),
-    }
-    ensure!((verdict.code == 0) == (verdict.status == 0), "{verdict:?}");
-    Ok(verdict)
+    Verdict::of(message)
 }
 
 impl Verdict {
+    /// Reads the message of an answer.
+    fn of(message: &[u8]) -> Result<Self> {
+        let response = Response::decode(message)?;
+        let mut verdict =
+            Self { code: response.status.unwrap_or_default().code, ..Self::default() };
+        match (response.denied, response.ok) {
+            (Some(denied), None) => {
+                let code = denied.status.context("an answer without status")?.code;
+                verdict.status = u16::try_from(code)?;
+                verdict.fields = pairs(denied.headers)?;
+                verdict.body = denied.body;
+            }
+            (None, Some(ok)) => {
+                verdict.fields = pairs(ok.headers)?;
+                verdict.removed = ok.removed;
+                verdict.added = pairs(ok.added)?;
+            }
+            other => anyhow::bail!("neither one answer nor the other: {other:?}"),
+        }
+        ensure!((verdict.code == 0) == (verdict.status == 0), "{verdict:?}");
+        Ok(verdict)
+    }
+
     /// Whether the request is let through.
     pub fn passes(&self) -> bool {
         self.code == 0

@@ -31,6 +31,8 @@ pub mod model_api;
 pub mod applications;
 pub mod envoy_check;
 pub mod fronts;
+pub mod grpc;
+pub mod grpc_service;
 pub mod recipes;
 pub mod relay;
 pub mod counter;

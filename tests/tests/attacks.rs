@@ -26,6 +26,8 @@ mod methods;
 mod side_doors;
 #[path = "attacks/ext_authz.rs"]
 mod ext_authz;
+#[path = "attacks/ext_authz_ends.rs"]
+mod ext_authz_ends;
 #[path = "attacks/ext_authz_tls.rs"]
 mod ext_authz_tls;
 #[path = "attacks/proxy_protocol.rs"]
@@ -66,6 +68,12 @@ mod certificate_callers;
 mod certificates;
 #[path = "attacks/dpop.rs"]
 mod dpop;
+#[path = "attacks/dpop_clients.rs"]
+mod dpop_clients;
+#[path = "attacks/dpop_grpc.rs"]
+mod dpop_grpc;
+#[path = "attacks/dpop_websockets.rs"]
+mod dpop_websockets;
 #[path = "attacks/origins.rs"]
 mod origins;
 #[path = "attacks/outbound.rs"]
@@ -186,6 +194,8 @@ mod profiles;
 mod reloads;
 #[path = "attacks/hand_overs.rs"]
 mod hand_overs;
+#[path = "attacks/revocations.rs"]
+mod revocations;
 #[path = "attacks/stops.rs"]
 mod stops;
 #[path = "attacks/rules.rs"]

@@ -45,6 +45,11 @@ pub enum RequestRefusal {
         "this host asks for other client certificates than this connection; open a new one to it"
     )]
     OtherClients,
+    /// The client certificate of the connection was revoked meanwhile, or its revocation cannot be known any more.
+    #[error(
+        "the client certificate of this connection is revoked, or its revocation list has expired; connect with a valid one"
+    )]
+    EndedCertificate,
     /// A name with other characters than letters, digits, `-` and `_`, or one with `_` that some server takes for a reserved name.
     #[error(
         "a header name has a character other than letters, digits and `-`, or imitates a reserved name"
@@ -92,7 +97,7 @@ impl RequestRefusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Method(MethodRefusal::NotServed(_)) => StatusCode::NOT_IMPLEMENTED,
-            Self::OtherClients => StatusCode::MISDIRECTED_REQUEST,
+            Self::OtherClients | Self::EndedCertificate => StatusCode::MISDIRECTED_REQUEST,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             _ => StatusCode::BAD_REQUEST,

@@ -13,6 +13,7 @@ mod routes;
 mod store;
 
 pub(crate) use bearer::{http, is_origin};
+pub(crate) use certificates::callers as certificate_callers;
 pub(crate) use issuers::{client_auth, provider};
 pub use issuers::{issuer_client, issuers};
 pub(crate) use outbound::{target as outbound_target, token_endpoint as outbound_client};

@@ -24,6 +24,7 @@ mod trusted_proxy;
 mod issuer;
 mod secret;
 mod redis_store;
+mod revocation_lists;
 mod runtime;
 mod session;
 mod shutdown;
@@ -97,6 +98,7 @@ pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use redis_store::{
     RedisAddress, RedisAddressError, RedisStore, RedisTls, RedisUrl, RedisUrlError, Sentinel,
 };
+pub use revocation_lists::{RevocationListError, RevocationLists};
 pub use route::{
     HostPattern, HostPatternError, Keep, Limits, PathHandling, PerUserLimits, Rewrite, RouteConfig,
     RouteMatch, SignIn, Timeouts,

@@ -2,8 +2,8 @@
 //!
 //! Envoy describes each request that it holds. The request is judged by the same stages as one in line, and the answer names the
 //! header fields that make it what the upstream would receive in line: those to set, and those to remove. Every question gets an
-//! answer of the protocol, also one that cannot be read: an error of gRPC would be a way past the rules where Envoy is configured
-//! with `failure_mode_allow`. The peer chooses what is judged, so the listener is not for others (`config::ExtAuthz`).
+//! answer of the protocol, also one that cannot be read, whose judging panics, or that waits when the gateway stops: an error of gRPC
+//! would be a way past the rules where Envoy is configured with `failure_mode_allow`. The peer chooses what is judged, so the listener is not for others (`config::ExtAuthz`).
 
 mod answer;
 mod messages;
@@ -23,7 +23,7 @@ use prost::Message as _;
 use crate::{
     forward::{Described, headers::X_FORWARDED_HOST},
     gateway::{App, Serving},
-    listen::{Body, ConnInfo, ListenAddr},
+    listen::{Body, ConnInfo, Drain, ListenAddr},
     log::of_request,
     metric,
 };
@@ -40,12 +40,13 @@ const LONGEST: usize = 512 * 1024;
 pub struct Authorization {
     serving: Serving,
     local: ListenAddr,
+    drain: Drain,
 }
 
 impl Authorization {
-    /// Judges by the application in use; `local` is the address at which Envoy asks.
-    pub fn new(serving: Serving, local: ListenAddr) -> Self {
-        Self { serving, local }
+    /// Judges by the application in use, until the drain leaves no more time; `local` is the address at which Envoy asks.
+    pub fn new(serving: Serving, local: ListenAddr, drain: Drain) -> Self {
+        Self { serving, local, drain }
     }
 
     /// Answers one call.
@@ -63,14 +64,13 @@ impl Authorization {
             return answer;
         }
         let app = self.serving.app();
-        let judged = AssertUnwindSafe(self.judged(&app, call.into_body())).catch_unwind().await;
-        message(&match judged {
-            Ok(answer) => answer,
-            Err(_panic) => {
-                metric::panicked();
-                answer::refused(app.refuse_broken("panic while a request was judged")).await
-            }
-        })
+        let connection = call.extensions().get::<Arc<ConnInfo>>();
+        if !connection.is_none_or(|connection| connection.certificate_counts()) {
+            let refused = app.refuse_undescribed(RequestRefusal::EndedCertificate);
+            return message(&answer::refused(refused).await);
+        }
+        let judged = self.judged(&app, call.into_body());
+        message(&decided(judged, &app, self.drain.answers_due()).await)
     }
 
     async fn judged(&self, app: &App, body: Body) -> CheckResponse {
@@ -105,6 +105,26 @@ impl Authorization {
 const OK: u16 = 0;
 const UNIMPLEMENTED: u16 = 12;
 
+/// The decision, or a refusal: after a panic, or when the time of the drain is over first.
+async fn decided(
+    judged: impl Future<Output = CheckResponse>,
+    app: &App,
+    time_is_over: impl Future<Output = ()>,
+) -> CheckResponse {
+    let refused = tokio::select! {
+        biased;
+        judged = AssertUnwindSafe(judged).catch_unwind() => match judged {
+            Ok(answer) => return answer,
+            Err(_panic) => {
+                metric::panicked();
+                app.refuse_broken("panic while a request was judged")
+            }
+        },
+        () = time_is_over => app.refuse_stopping(),
+    };
+    answer::refused(refused).await
+}
+
 /// The one message of a call; `None` if there is another number of them, or one that is compressed or too long.
 async fn received(body: Body) -> Option<Bytes> {
     let bytes = Limited::new(body, LONGEST).collect().await.ok()?.to_bytes();
@@ -137,3 +157,6 @@ fn without_message(status: u16) -> Response<Body> {
     headers.insert("grpc-status", HeaderValue::from(status));
     answer
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl Parts {
     /// `tls` with one pair that asks for certificates, and one for `plain.example` that does not.
     pub(crate) fn tls(&self, more: &str) -> Result<String> {
         self.trust(&self.clients)?;
-        let Certified { certificate, key } = self.server.server()?;
+        let Certified { certificate, key, .. } = self.server.server()?;
         let pair = format!("certificate: {}, key: {}", certificate.display(), key.display());
         let client_ca = self.client_ca();
         Ok(format!(
@@ -99,7 +99,7 @@ pub(crate) fn client(parts: &Parts, own: Option<&Certified>) -> Result<Arc<Clien
         .with_root_certificates(roots);
     Ok(Arc::new(match own {
         None => config.with_no_client_auth(),
-        Some(Certified { certificate, key }) => config.with_client_auth_cert(
+        Some(Certified { certificate, key, .. }) => config.with_client_auth_cert(
             vec![CertificateDer::from_pem_file(certificate)?],
             PrivateKeyDer::from_pem_file(key)?,
         )?,

@@ -29,20 +29,24 @@ own:
 ";
 
 /// A client with its key, and its token.
-struct Client {
-    key: DpopKey,
-    token: Secret,
+pub(crate) struct Client {
+    pub(crate) key: DpopKey,
+    pub(crate) token: Secret,
 }
 
 impl Client {
-    fn new(stage: &Stage, user: &str) -> Result<Self> {
-        let key = DpopKey::generate()?;
-        let cnf = json!({ "jkt": key.thumbprint() });
-        let order = Mint::access(user).client("gateway").claim("cnf", cnf);
-        Ok(Self { token: Secret::from(stage.issuer.mint(order)?), key })
+    pub(crate) fn new(stage: &Stage, user: &str) -> Result<Self> {
+        Self::with(stage, Mint::access(user).client("gateway"))
     }
 
-    fn proof_at(
+    /// With a token of this order, bound to the client's key.
+    pub(crate) fn with(stage: &Stage, order: Mint) -> Result<Self> {
+        let key = DpopKey::generate()?;
+        let cnf = json!({ "jkt": key.thumbprint() });
+        Ok(Self { token: Secret::from(stage.issuer.mint(order.claim("cnf", cnf))?), key })
+    }
+
+    pub(crate) fn proof_at(
         &self,
         url: &str,
         method: &Method,
@@ -54,11 +58,11 @@ impl Client {
         Ok(proof.expose().to_owned())
     }
 
-    fn proof(&self, stage: &Stage, target: &str) -> Result<String> {
+    pub(crate) fn proof(&self, stage: &Stage, target: &str) -> Result<String> {
         self.proof_at(&stage.world.url(target), &Method::GET, None, SystemClock.now())
     }
 
-    fn authorization(&self) -> String {
+    pub(crate) fn authorization(&self) -> String {
         format!("DPoP {}", self.token.expose())
     }
 

@@ -143,7 +143,7 @@ async fn a_second_signal_ends_at_once() -> Result<()> {
     stage.finish(&[])
 }
 
-const STOPPING: &str = "stopping: not ready; after the lame-duck time no new connections, requests and streams in progress may finish";
+pub(crate) const STOPPING: &str = "stopping: not ready; after the lame-duck time no new connections, requests and streams in progress may finish";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_the_times_of_the_stop() -> Result<()> {

@@ -19,20 +19,20 @@ type Sender = SendRequest<Body>;
 type Body = std::io::Cursor<Vec<u8>>;
 
 /// An HTTP/2 connection to the gateway.
-struct Connection {
+pub(crate) struct Connection {
     sender: Sender,
     authority: String,
 }
 
 /// An open WebSocket.
-struct Socket {
+pub(crate) struct Socket {
     send: SendStream<Body>,
     receive: RecvStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(stage: &Stage) -> Result<Self> {
+    pub(crate) async fn open(stage: &Stage) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", stage.gateway.port())).await?;
         let (sender, connection) = h2::client::Builder::new().handshake(stream).await?;
         tokio::spawn(async move { drop(connection.await) });
@@ -66,7 +66,7 @@ impl Connection {
         Ok((answer.status().as_u16(), send, answer.into_body()))
     }
 
-    async fn status(
+    pub(crate) async fn status(
         &self,
         path: &str,
         protocol: Option<&'static str>,
@@ -77,7 +77,7 @@ impl Connection {
         Ok(self.send("CONNECT", path, protocol, &fields).await?.0)
     }
 
-    async fn socket(&self, path: &str, fields: &[(&str, &str)]) -> Result<Socket> {
+    pub(crate) async fn socket(&self, path: &str, fields: &[(&str, &str)]) -> Result<Socket> {
         let fields: Vec<_> =
             fields.iter().copied().chain([("sec-websocket-version", "13")]).collect();
         let (status, send, receive) =
@@ -89,7 +89,7 @@ impl Connection {
 
 impl Socket {
     /// Sends a text and returns the next frame that is no ping: its first byte and its payload.
-    async fn ask(&mut self, text: &str) -> Result<(u8, Vec<u8>)> {
+    pub(crate) async fn ask(&mut self, text: &str) -> Result<(u8, Vec<u8>)> {
         let length = u8::try_from(text.len())?;
         ensure!(length < 126, "a long text");
         // A mask of zeros leaves the text as it is.
@@ -119,7 +119,7 @@ impl Socket {
     }
 
     /// Waits for the gateway's close frame.
-    async fn closed_with(&mut self, code: u16) -> Result<String> {
+    pub(crate) async fn closed_with(&mut self, code: u16) -> Result<String> {
         let (first, payload) = self.frame().await?;
         ensure!(first == 0x88, "no close frame: {first:#x}");
         let (sent, reason) = payload.split_at_checked(2).context("no code")?;

@@ -21,7 +21,7 @@ async fn a_certificate_authenticates_and_its_token_is_bound() -> Result<()> {
     lab.realm.set_client_attributes("job-certificate", &subject).await?;
 
     let endpoint = |certified: &Certified, auth: ClientAuth| -> Result<TokenEndpoint> {
-        let Certified { certificate, key } = certified.clone();
+        let Certified { certificate, key, .. } = certified.clone();
         let options = HttpOptions::default().with_client_certificate(certificate, key);
         Ok(TokenEndpoint::new(lab.tls_provider(options)?, "job-certificate", auth))
     };

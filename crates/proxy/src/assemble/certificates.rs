@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The callers of `workload_certificates`.
-pub(super) fn callers(config: &Config) -> Result<CertificateCallers, AssembleError> {
+pub(crate) fn callers(config: &Config) -> Result<CertificateCallers, AssembleError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let authority = |(name, workloads): (&String, &crate::config::WorkloadCertificates)| {
         let place = || format!("workload_certificates.{name}.ca_file");

@@ -1,31 +1,31 @@
 //! `doorward explain`: the decision of the gateway about a request, step by step.
 //!
 //! Evaluates the same routes and rules as `serve`. `--token` is read, not verified: verification needs the issuer's keys, which
-//! the rules do not depend on.
+//! the rules do not depend on. `--certificate` is judged as in a handshake, but for the proof of its key.
 
+mod caller;
+mod certificate;
 mod sent;
 
 use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
-use oidc_core::{Claims, Clock as _, SystemClock};
+use oidc_core::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use url::Url;
 
 use cli_auth::shown;
 
+use self::{caller::CallerArguments, certificate::Evidence};
 use super::Outcome;
 use crate::{
     assemble,
     config::{Config, Loaded, RoutePlace},
-    identify::claims::ClaimReader,
     refusal::Refusal,
     route::Route,
 };
 use access_policy::{AccessRequest, Caller, Decision, Known, Message, Step, Times};
-use api_keys::ApiKey;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -42,6 +42,9 @@ pub struct Explain {
     url: Url,
     #[command(flatten)]
     caller: CallerArguments,
+    /// The client's certificate (PEM), and those between it and its authority; without a token it is the caller
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// The method of the MCP message that the request carries
     #[arg(long, value_name = "METHOD")]
     mcp_method: Option<String>,
@@ -59,20 +62,6 @@ pub struct Explain {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct CallerArguments {
-    /// A JSON file with claims, as in the payload of a token
-    #[arg(long, value_name = "FILE")]
-    claims: Option<PathBuf>,
-    /// An access token; it is read, not verified
-    #[arg(long)]
-    token: Option<String>,
-    /// Explain for an anonymous caller (the default)
-    #[arg(long)]
-    anonymous: bool,
-}
-
 /// A decision and the steps that lead to it.
 struct Explanation {
     outcome: Outcome,
@@ -85,6 +74,8 @@ struct Explanation {
     /// Fields about the caller that the upstream receives.
     fields: BTreeMap<String, String>,
     notes: Vec<String>,
+    /// The certificate and the binding of the token.
+    evidence: Evidence,
 }
 
 impl Explain {
@@ -95,8 +86,13 @@ impl Explain {
     /// A configuration with problems, a URL or claims that cannot be read.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let Loaded { config, mut places, .. } = Config::load(&self.config)?;
-        let identity = self.identity(&config)?;
-        let mut explanation = self.decide(&config, &identity)?;
+        let now = self.at.unwrap_or_else(|| SystemClock.now());
+        let claims = self.caller.read(&config, self.issuer.as_deref())?;
+        let file = self.certificate.as_deref();
+        let evidence = Evidence::of(&config, self.url.host_str(), file, claims.as_ref(), now)?;
+        let identity = evidence.caller(claims.as_ref());
+        let mut explanation = self.decide(&config, &identity, now)?;
+        explanation.take(evidence);
         explanation.place = explanation.route.as_ref().and_then(|route| places.remove(&route.name));
         if self.json {
             writeln!(out, "{}", self.as_json(&explanation, &identity))?;
@@ -106,7 +102,12 @@ impl Explain {
         Ok(explanation.outcome)
     }
 
-    fn decide(&self, config: &Config, identity: &Caller) -> anyhow::Result<Explanation> {
+    fn decide(
+        &self,
+        config: &Config,
+        identity: &Caller,
+        now: SystemTime,
+    ) -> anyhow::Result<Explanation> {
         let routes = assemble::routes(config)?;
         let authority = match (self.url.host_str(), self.url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -119,7 +120,6 @@ impl Explain {
             Ok(route) => route,
             Err(refusal) => return Ok(Explanation::without_route(&refusal)),
         };
-        let now = self.at.unwrap_or_else(|| SystemClock.now());
         let request = AccessRequest::new(&self.method, &path)
             .with_host(host.name())
             .with_times(Some(Times::beginning(now)))
@@ -188,6 +188,7 @@ impl Explain {
             upstream,
             fields,
             notes,
+            evidence: Evidence::default(),
         })
     }
 
@@ -200,52 +201,6 @@ impl Explain {
                 Message::Unread
             }
             (None, None) => Message::None,
-        }
-    }
-
-    fn identity(&self, config: &Config) -> anyhow::Result<Caller> {
-        let claims = match (&self.caller.claims, &self.caller.token) {
-            (Some(file), _) => {
-                let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
-                if is_token(&bytes) {
-                    bail!(
-                        "invalid --claims {0}: it holds a token, not the JSON of its claims; write `--token \"$(cat {0})\"`",
-                        file.display()
-                    );
-                }
-                Claims::parse(&bytes).with_context(|| format!("{}", file.display()))?
-            }
-            (None, Some(token)) if ApiKey::is_like(token) => anyhow::bail!(
-                "invalid --token: an API key, which only the running gateway can read; write `--claims FILE` with the claims of its owner"
-            ),
-            (None, Some(token)) => {
-                let payload = token.split('.').nth(1).context("invalid --token: not a JWT")?;
-                let bytes =
-                    URL_SAFE_NO_PAD.decode(payload).context("invalid --token: not a JWT")?;
-                Claims::parse(&bytes).context("--token")?
-            }
-            (None, None) => return Ok(Caller::Anonymous),
-        };
-        let (name, issuer) = self.issuer(config, &claims)?;
-        Ok(Caller::Known(ClaimReader::new(name, issuer).read(&claims)))
-    }
-
-    fn issuer<'c>(
-        &self,
-        config: &'c Config,
-        claims: &Claims,
-    ) -> anyhow::Result<(&'c String, &'c crate::config::IssuerConfig)> {
-        let mut issuers = config.issuers.iter();
-        if let Some(name) = &self.issuer {
-            return issuers
-                .find(|(known, _)| *known == name)
-                .with_context(|| format!("unknown --issuer {name}: not in the configuration"));
-        }
-        let by_url = issuers.clone().find(|(_, issuer)| assemble::is_origin(issuer, claims));
-        match (by_url, issuers.next(), issuers.next()) {
-            (Some(found), ..) => Ok(found),
-            (None, Some(only), None) => Ok(only),
-            _ => bail!("missing --issuer: several issuers are configured"),
         }
     }
 
@@ -273,6 +228,9 @@ impl Explain {
                 )?;
                 lists(out, known)?;
             }
+        }
+        for (name, text) in explanation.evidence.lines() {
+            writeln!(out, "{name:<10}{}", shown(text))?;
         }
         if let Some(route) = &explanation.route {
             write!(out, "route     {} ({}{})", route.name, route.host, route.prefix.as_str())?;
@@ -310,6 +268,7 @@ impl Explain {
             "method": self.method.as_str(),
             "url": self.url.as_str(),
             "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
+            "certificate": explanation.evidence.as_json(),
             "workload": matches!(identity, Caller::Known(known) if known.workload),
             "route": explanation.route.as_ref().map(|route| &route.name),
             "place": explanation.place.as_ref().map(|place| place.route.to_string()),
@@ -334,14 +293,17 @@ fn lists(out: &mut dyn Write, known: &Known) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether a file holds a JWT instead of claims.
-fn is_token(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    text.starts_with(b"eyJ") && text.iter().all(inside)
-}
-
 impl Explanation {
+    /// With what the gateway makes of the certificate before it asks the rules.
+    fn take(&mut self, evidence: Evidence) {
+        if let Some(refused) = evidence.refused() {
+            (self.outcome, self.verdict) = (Outcome::Refused, refused.to_owned());
+            self.upstream = None;
+            self.fields.clear();
+        }
+        self.evidence = evidence;
+    }
+
     /// The place of a rule in the configuration; rules count from 1.
     fn rule(&self, number: usize) -> Option<String> {
         let rules = &self.place.as_ref()?.rules;
@@ -358,6 +320,7 @@ impl Explanation {
             upstream: None,
             fields: BTreeMap::new(),
             notes: Vec::new(),
+            evidence: Evidence::default(),
         }
     }
 }

@@ -32,17 +32,21 @@ pub struct MutualTls {
     /// The authority whose certificates Envoy shows. Every holder of one may ask about any request, so it certifies nothing else.
     /// Example: `/etc/tls/envoy-ca.crt`.
     pub client_ca: PathBuf,
+    /// Lists of revoked certificates (CRL, PEM), as `tls.client_crl`. Example: `/etc/tls/envoy.crl`.
+    #[serde(default)]
+    pub client_crl: Option<PathBuf>,
 }
 
 impl MutualTls {
     /// The same as the certificate of a listener for every host, whose clients must have one.
     pub(crate) fn listener(&self) -> Tls {
-        let Self { certificate, key, client_ca } = self.clone();
+        let Self { certificate, key, client_ca, client_crl } = self.clone();
         Tls {
             certificate,
             key,
             names: Vec::new(),
             client_ca: Some(client_ca),
+            client_crl,
             client_certificates: ClientCertificates::Require,
         }
     }

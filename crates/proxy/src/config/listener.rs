@@ -83,6 +83,11 @@ pub struct Tls {
     /// (RFC 8705 §3); alone it names a caller only where `workload_certificates` says so. Example: `/etc/tls/clients.pem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// Lists of revoked client certificates (CRL, PEM), one for each authority between a client and `client_ca`, which is read again
+    /// when it changes. A certificate that is revoked, whose authority has no list here, or whose list has expired (`nextUpdate`) does not
+    /// connect, and requests on connections that are open are refused. Example: `/etc/tls/clients.crl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_crl: Option<PathBuf>,
     /// Whether clients must have a certificate of `client_ca`. Example: `require`.
     #[serde(default, skip_serializing_if = "ClientCertificates::is_default")]
     pub client_certificates: ClientCertificates,
@@ -106,6 +111,24 @@ impl ClientCertificates {
 }
 
 impl Tls {
+    /// The number of the pair for a host: the one that names it most exactly, else the one for every host, else the first.
+    pub(crate) fn for_host<'t>(
+        pairs: impl Iterator<Item = &'t Self> + Clone,
+        host: Option<&str>,
+    ) -> Option<usize> {
+        let named = host.and_then(|host| {
+            let specificity = |pair: &Self| {
+                let names = pair.names.iter().filter(|name| name.matches(host));
+                names.map(HostPattern::specificity).max()
+            };
+            let all = pairs.clone().enumerate();
+            let named = all.filter_map(|(number, pair)| Some((specificity(pair)?, number)));
+            named.max_by_key(|(specificity, _)| *specificity).map(|(_, number)| number)
+        });
+        let first = || pairs.clone().next().map(|_| 0);
+        named.or_else(|| pairs.clone().position(|pair| pair.names.is_empty())).or_else(first)
+    }
+
     /// Each pair with its place in the file, where one pair may stand without a list.
     pub(super) fn with_places(pairs: &[Self]) -> impl Iterator<Item = (KeyPath, &Self)> {
         let here = KeyPath::root().key("tls");

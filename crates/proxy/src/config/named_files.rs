@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use oidc_core::keys::FileKeys;
+use oidc_core::{Clock as _, SystemClock};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -14,7 +15,7 @@ use super::session::SessionStoreConfig;
 use super::validate::Findings;
 use super::{
     ClientAuth, Config, ListenAddr, OutboundConfig, OutboundGrant, PrivateKeyJwt, RedisStore,
-    SecretRef, Tls, UpstreamTlsConfig,
+    RevocationLists, SecretRef, Tls, UpstreamTlsConfig,
 };
 
 /// Shortest accepted session key, in bytes.
@@ -59,6 +60,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         if let Some(file) = &tls.client_ca {
             certificates(here.key("client_ca"), file, found);
         }
+        revocations(here.key("client_crl"), tls.client_crl.as_deref(), found);
     }
     if let Err(error) = config.admin.read_token() {
         found.problem(root.key("admin").key("token"), error.to_string());
@@ -83,6 +85,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             certificates(here.key("certificate"), &tls.certificate, found);
             private_key_file(here.key("key"), &tls.key, found);
             certificates(here.key("client_ca"), &tls.client_ca, found);
+            revocations(here.key("client_crl"), tls.client_crl.as_deref(), found);
         }
     }
     if let Some(path) = &config.hand_over {
@@ -313,6 +316,20 @@ fn certificates(here: KeyPath, file: &Path, found: &mut Findings) {
     if let Err(error) = first {
         let message = no_pem(file, "certificate", &error);
         found.problem(here, message);
+    }
+}
+
+fn revocations(here: KeyPath, file: Option<&Path>, found: &mut Findings) {
+    match file.map(RevocationLists::read) {
+        Some(Err(error)) => found.problem(here, error.to_string()),
+        Some(Ok(lists)) if lists.until() <= SystemClock.now() => {
+            let until = humantime::format_rfc3339_seconds(lists.until());
+            let message = format!(
+                "expired revocation list: its `nextUpdate` was {until}, so that no certificate of its authority is accepted; get the present one"
+            );
+            found.warning(here, message);
+        }
+        _ => {}
     }
 }
 

@@ -25,18 +25,23 @@ impl App {
 
     /// Refuses a request of which the proxy's description cannot be read.
     pub(crate) fn refuse_undescribed(&self, refused: RequestRefusal) -> Response<Body> {
-        let refusal = Refusal::from(refused);
-        Trail::unread().refused(&refusal);
-        let id = RequestId::random();
-        respond(&refusal, &AnswerContext::unread(&self.site, id.as_str()))
+        self.refuse_unjudged(&Refusal::from(refused))
     }
 
     /// The answer for a request whose judging broke off.
     pub(crate) fn refuse_broken(&self, reason: &str) -> Response<Body> {
-        let refusal = Refusal::Internal { reason: reason.to_owned() };
-        Trail::unread().refused(&refusal);
+        self.refuse_unjudged(&Refusal::Internal { reason: reason.to_owned() })
+    }
+
+    /// The answer for a request that is still not judged when the gateway stops.
+    pub(crate) fn refuse_stopping(&self) -> Response<Body> {
+        self.refuse_unjudged(&Refusal::Draining)
+    }
+
+    fn refuse_unjudged(&self, refusal: &Refusal) -> Response<Body> {
+        Trail::unread().refused(refusal);
         let id = RequestId::random();
-        respond(&refusal, &AnswerContext::unread(&self.site, id.as_str()))
+        respond(refusal, &AnswerContext::unread(&self.site, id.as_str()))
     }
 
     /// Refuses to judge a request for one of the gateway's own URLs: the proxy is to send it to the gateway itself.

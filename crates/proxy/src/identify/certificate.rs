@@ -40,6 +40,28 @@ pub struct CertificateAuthority {
     remembered: Cache<Digest, Option<Proven>>,
 }
 
+/// Reasons a certificate names no caller of an authority.
+#[derive(Debug, thiserror::Error)]
+pub enum Nameless {
+    /// The authority did not issue it for a client, or it does not count now.
+    #[error("it is no valid client certificate of this authority: {0}")]
+    Unverified(#[source] rustls::Error),
+    /// The certificate cannot be read.
+    #[error("it cannot be read")]
+    Unreadable,
+    /// There is no name of the configured kind.
+    #[error("it has no {0} among its alternative names")]
+    NoName(&'static str),
+    /// There are several names of the configured kind.
+    #[error("it has several {0}s, so that none of them is its subject")]
+    SeveralNames(&'static str),
+    /// The name is empty, too long, or has a wildcard or unprintable characters.
+    #[error(
+        "its {0} is empty, longer than 2048 bytes, or has a wildcard, a blank or an unprintable character"
+    )]
+    OddName(&'static str),
+}
+
 /// A caller, and the end of its certificate.
 #[derive(Debug, Clone)]
 pub(super) struct Proven {
@@ -88,6 +110,18 @@ impl CertificateCallers {
         }
         Some(proven)
     }
+
+    /// Each authority by its name, with the caller that it makes of a certificate or the reason that it makes none. A certificate of
+    /// several authorities names no caller.
+    pub fn explained(
+        &self,
+        certificate: &ClientCertificate,
+        now: SystemTime,
+    ) -> Vec<(&str, Result<Arc<Known>, Nameless>)> {
+        let each =
+            |one: &CertificateAuthority| one.verify(certificate, now).map(|proven| proven.known);
+        self.authorities.iter().map(|one| (one.name.as_str(), each(one))).collect()
+    }
 }
 
 impl CertificateAuthority {
@@ -116,6 +150,10 @@ impl CertificateAuthority {
             Some(proven) => proven,
             None => {
                 let proven = self.verify(certificate, now);
+                if let Err(reason) = &proven {
+                    tracing::debug!(authority = self.name, %reason, "a client certificate is of no use here");
+                }
+                let proven = proven.ok();
                 self.remembered.insert(place, proven.clone());
                 proven
             }
@@ -123,14 +161,11 @@ impl CertificateAuthority {
         proven.filter(|proven| now < proven.until)
     }
 
-    fn verify(&self, certificate: &ClientCertificate, now: SystemTime) -> Option<Proven> {
+    fn verify(&self, certificate: &ClientCertificate, now: SystemTime) -> Result<Proven, Nameless> {
         let own = CertificateDer::from(certificate.der());
         let chain: Vec<_> = certificate.chain().map(CertificateDer::from).collect();
-        let time = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).ok()?);
-        if let Err(error) = self.verifier.verify_client_cert(&own, &chain, time) {
-            tracing::debug!(authority = self.name, %error, "a client certificate is of no use here");
-            return None;
-        }
+        let time = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        self.verifier.verify_client_cert(&own, &chain, time).map_err(Nameless::Unverified)?;
         let (subject, until) = read(certificate.der(), self.subject)?;
         let known = Known {
             issuer: self.name.clone(),
@@ -139,33 +174,42 @@ impl CertificateAuthority {
             workload: true,
             ..Known::default()
         };
-        Some(Proven { known: Arc::new(known), until })
+        Ok(Proven { known: Arc::new(known), until })
     }
 }
 
 /// The only name of a kind in a certificate, and the end of its validity.
-fn read(der: &[u8], subject: CertificateSubject) -> Option<(String, SystemTime)> {
-    let (rest, certificate) = parse_x509_certificate(der).ok()?;
+fn read(der: &[u8], subject: CertificateSubject) -> Result<(String, SystemTime), Nameless> {
+    let kind = match subject {
+        CertificateSubject::Uri => "URI",
+        CertificateSubject::Dns => "DNS name",
+    };
+    let (rest, certificate) = parse_x509_certificate(der).map_err(|_| Nameless::Unreadable)?;
     if !rest.is_empty() {
-        return None;
+        return Err(Nameless::Unreadable);
     }
-    let names = certificate.subject_alternative_name().ok()??;
+    let names = certificate.subject_alternative_name().map_err(|_| Nameless::Unreadable)?;
+    let names = names.ok_or(Nameless::NoName(kind))?;
     let mut of_kind = names.value.general_names.iter().filter_map(|name| match (subject, name) {
         (CertificateSubject::Uri, GeneralName::URI(uri)) => Some(*uri),
         (CertificateSubject::Dns, GeneralName::DNSName(name)) => Some(*name),
         _ => None,
     });
-    let name = of_kind.next()?;
+    let name = of_kind.next().ok_or(Nameless::NoName(kind))?;
     let plain = |name: &str| {
         !name.is_empty()
             && name.len() <= 2048
             && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*')
     };
-    if of_kind.next().is_some() || !plain(name) {
-        return None;
+    if of_kind.next().is_some() {
+        return Err(Nameless::SeveralNames(kind));
     }
-    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
-    Some((name.to_owned(), UNIX_EPOCH + Duration::from_secs(seconds)))
+    if !plain(name) {
+        return Err(Nameless::OddName(kind));
+    }
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp());
+    let until = UNIX_EPOCH + Duration::from_secs(seconds.map_err(|_| Nameless::Unreadable)?);
+    Ok((name.to_owned(), until))
 }
 
 // === impl CertificateAuthority ===

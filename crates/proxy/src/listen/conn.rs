@@ -80,6 +80,14 @@ impl ConnInfo {
         self
     }
 
+    /// Whether the certificate that the peer showed is not revoked, by the present lists.
+    pub(crate) fn certificate_counts(&self) -> bool {
+        match (&self.clients, &self.certificate) {
+            (Some(clients), Some(certificate)) => clients.count(certificate),
+            _ => true,
+        }
+    }
+
     /// The connection of one request that a proxy holds: from the proxy's client, to the proxy.
     pub fn elsewhere(peer: Peer, local: ListenAddr, scheme: Scheme, websocket: bool) -> Self {
         Self { websocket_elsewhere: websocket, ..Self::new(peer, local, scheme) }

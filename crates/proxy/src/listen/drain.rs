@@ -17,6 +17,9 @@ use crate::config::Shutdown;
 /// Time for close frames and last bytes after the last stage.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 
+/// Time before the end of the grace in which the answers still reach their clients; half of the grace, if that is less.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Signals that the gateway is shutting down. A clone is the same drain.
 #[derive(Debug, Clone)]
 pub struct Drain {
@@ -30,6 +33,7 @@ struct Stages {
     replaced: CancellationToken,
     accepting_over: CancellationToken,
     begun: CancellationToken,
+    answers_due: CancellationToken,
     requests_over: CancellationToken,
     streams_are_over: AtomicBool,
     streams_over: CancellationToken,
@@ -63,6 +67,7 @@ impl Drain {
             replaced: CancellationToken::new(),
             accepting_over: CancellationToken::new(),
             begun: CancellationToken::new(),
+            answers_due: CancellationToken::new(),
             requests_over: CancellationToken::new(),
             streams_are_over: AtomicBool::new(false),
             streams_over: CancellationToken::new(),
@@ -108,6 +113,7 @@ impl Drain {
         let stages = &self.stages;
         stages.announced.store(true, Ordering::Release);
         stages.begin();
+        stages.answers_due.cancel();
         stages.requests_over.cancel();
         stages.end_streams();
         stages.ended.cancel();
@@ -128,7 +134,10 @@ impl Drain {
                 stages.begin();
             }
             let requests = async {
-                sleep(grace).await;
+                let last = LAST_ANSWERS.min(grace / 2);
+                sleep(grace - last).await;
+                stages.answers_due.cancel();
+                sleep(last).await;
                 stages.requests_over.cancel();
             };
             let open_streams = async {
@@ -173,6 +182,11 @@ impl Drain {
     /// Waits for the end of the lame-duck time: idle connections are closed, the others finish.
     pub async fn begun(&self) {
         self.stages.begun.cancelled().await;
+    }
+
+    /// Waits for the last moment at which an answer still reaches its client before the end of the grace.
+    pub async fn answers_due(&self) {
+        self.stages.answers_due.cancelled().await;
     }
 
     /// Waits for the end of the grace: connections without a stream are closed.
@@ -263,6 +277,19 @@ mod tests {
         drain.begin_at_once();
         assert_eq!(stages(&drain).await, [5, 35, 65, 66]);
         assert!(drain.are_streams_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_due_before_their_connections_are_cut() {
+        for (grace, due) in [(30, 29_000), (1, 500), (0, 0)] {
+            let drain = Drain::with_times(times([0, grace, 0]));
+            let start = Instant::now();
+            drain.begin();
+            drain.answers_due().await;
+            assert_eq!(start.elapsed().as_millis(), due);
+            drain.requests_over().await;
+            assert_eq!(start.elapsed().as_secs(), grace);
+        }
     }
 
     #[tokio::test(start_paused = true)]

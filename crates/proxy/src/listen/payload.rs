@@ -48,6 +48,9 @@ pub fn canonical(
         asks_websocket: tunnel.is_some() || connection.websocket_elsewhere,
         certificate: connection.certificate.clone(),
     };
+    if !connection.certificate_counts() {
+        return Some(Err(RequestRefusal::EndedCertificate));
+    }
     // A proxy may use one connection for all hosts; it states the certificates of its clients.
     let clients = connection.clients.clone().filter(|_| !trust.trusts(connection.peer));
     let request = request.map(|body| Payload { body, pace, tunnel, connection });

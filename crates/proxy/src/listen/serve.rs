@@ -21,7 +21,7 @@ use super::{
     accept::{Held, Stream},
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
-    tls::{Handshakes, certificate_of},
+    tls::{Handshakes, certificate_of, log_revocation},
     told::Told,
 };
 use crate::metric;
@@ -73,7 +73,10 @@ where
                     biased;
                     secured = timeout_at(by, tls.accept(stream)) => match secured {
                         Ok(Ok(secured)) => secured,
-                        Ok(Err(error)) => return failed_handshake("failed", &error),
+                        Ok(Err(error)) => {
+                            log_revocation(&error, peer);
+                            return failed_handshake("failed", &error);
+                        }
                         Err(late) => {
                             metric::limit_reached("first_head");
                             return failed_handshake("timeout", &late);

@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
+use oidc_core::{Clock, SystemClock};
 use rustls::{
     ConfigBuilder, ServerConfig, WantsVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -27,12 +28,13 @@ use rustls_pki_types::{
 };
 
 use crate::{
-    config::{HostPattern, Tls},
+    config::{RevocationListError, Tls},
     metric,
 };
 
 use self::clients::Clients;
-pub(super) use self::clients::{ClientsOf, Handshakes, certificate_of};
+pub use self::clients::client_verifier;
+pub(super) use self::clients::{ClientsOf, Handshakes, certificate_of, log_revocation};
 
 /// Certificate chains and their keys, from PEM files that may change.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub struct Certificates {
     /// For each pair, present where clients are asked for certificates.
     clients: Vec<Option<Clients>>,
     provider: Arc<CryptoProvider>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,8 @@ struct Pairs(Vec<Pair>);
 #[derive(Debug)]
 struct Pair {
     files: Tls,
+    /// The state of the files before they were read at the start.
+    loaded: Stamp,
     current: ArcSwap<CertifiedKey>,
 }
 
@@ -96,13 +101,24 @@ pub enum CertificateError {
         /// the cause
         reason: String,
     },
+    /// The revocation lists of clients cannot be used.
+    #[error(transparent)]
+    Revocations(#[from] RevocationListError),
+    /// A revocation list that replaces another has expired already.
+    #[error("expired revocation list: its `nextUpdate` was {}; {} is not used", humantime::format_rfc3339_seconds(*until), path.display())]
+    ExpiredRevocations {
+        /// the file
+        path: PathBuf,
+        /// `nextUpdate`
+        until: SystemTime,
+    },
     /// The cryptography cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
 }
 
 /// File, modification time and size of each, to notice a change: a copy that keeps the time is another file.
-type Stamp = [Option<(u64, SystemTime, u64)>; 3];
+type Stamp = [Option<(u64, SystemTime, u64)>; 4];
 
 impl Certificates {
     /// Reads pairs; at least one.
@@ -113,13 +129,14 @@ impl Certificates {
     pub fn load(pairs: &[Tls]) -> Result<Arc<Self>, CertificateError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let load = |files: &Tls| {
+            let loaded = stamp(files);
             let current = ArcSwap::from_pointee(read(files, &provider)?);
-            Ok(Pair { files: files.clone(), current })
+            Ok::<_, CertificateError>(Pair { files: files.clone(), loaded, current })
         };
         let pairs = Arc::new(Pairs(pairs.iter().map(load).collect::<Result<_, _>>()?));
         let clients = pairs.0.iter().map(|pair| Clients::of(&pair.files, &pairs, &provider));
         let clients = clients.collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { pairs, clients, provider }))
+        Ok(Arc::new(Self { pairs, clients, provider, clock: Arc::new(SystemClock) }))
     }
 
     /// Reads all files again.
@@ -136,7 +153,7 @@ impl Certificates {
         let Some(pair) = self.pairs.0.get(number) else { return Ok(()) };
         let current = Arc::new(read(&pair.files, &self.provider)?);
         if let Some(Some(clients)) = self.clients.get(number) {
-            clients.reload(&self.pairs, &self.provider)?;
+            clients.reload(&self.pairs, &self.provider, self.clock.now())?;
         }
         pair.current.store(current);
         Ok(())
@@ -151,10 +168,16 @@ impl Certificates {
 
     async fn watch_one(self: Arc<Self>, number: usize, every: Duration) {
         let Some(pair) = self.pairs.0.get(number) else { return };
-        let mut seen = pair.stamp().await;
+        let mut seen = pair.loaded;
         loop {
+            if let Some(Some(clients)) = self.clients.get(number) {
+                clients.note_expiry(&self.pairs, &self.provider, self.clock.now());
+            }
             tokio::time::sleep(every).await;
-            let stamp = pair.stamp().await;
+            let files = pair.files.clone();
+            let Ok(stamp) = tokio::task::spawn_blocking(move || stamp(&files)).await else {
+                return;
+            };
             if stamp == seen {
                 continue;
             }
@@ -189,8 +212,7 @@ impl Certificates {
 
     /// The number of the pair for a host.
     fn number_of(&self, host: Option<&str>) -> Option<usize> {
-        let pair = self.pairs.of(host)?;
-        self.pairs.0.iter().position(|one| std::ptr::eq(one, pair))
+        self.pairs.number_of(host)
     }
 }
 
@@ -209,36 +231,16 @@ fn finished(mut config: ServerConfig) -> Result<Arc<ServerConfig>, CertificateEr
     Ok(Arc::new(config))
 }
 
-// === impl Pair ===
-
-impl Pair {
-    async fn stamp(&self) -> Stamp {
-        let of = async |path: &Path| {
-            let metadata = tokio::fs::metadata(path).await.ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
-        };
-        let clients = match &self.files.client_ca {
-            Some(file) => of(file).await,
-            None => None,
-        };
-        [of(&self.files.certificate).await, of(&self.files.key).await, clients]
-    }
-}
-
 // === impl Pairs ===
 
 impl Pairs {
-    /// The pair for a host: the one that names it most exactly, else the one for every host, else the first.
+    /// The number of the pair for a host.
+    fn number_of(&self, host: Option<&str>) -> Option<usize> {
+        Tls::for_host(self.0.iter().map(|pair| &pair.files), host)
+    }
+
     fn of(&self, host: Option<&str>) -> Option<&Pair> {
-        let named = host.and_then(|host| {
-            let specificity = |pair: &Pair| {
-                let names = pair.files.names.iter().filter(|name| name.matches(host));
-                names.map(HostPattern::specificity).max()
-            };
-            let named = self.0.iter().filter_map(|pair| Some((specificity(pair)?, pair)));
-            named.max_by_key(|(specificity, _)| *specificity).map(|(_, pair)| pair)
-        });
-        named.or_else(|| self.0.iter().find(|pair| pair.files.names.is_empty())).or(self.0.first())
+        self.0.get(self.number_of(host)?)
     }
 }
 
@@ -247,6 +249,16 @@ impl ResolvesServerCert for Pairs {
         let host = hello.server_name().map(str::to_ascii_lowercase);
         self.of(host.as_deref()).map(|pair| pair.current.load_full())
     }
+}
+
+fn stamp(files: &Tls) -> Stamp {
+    let of = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+    };
+    let Tls { certificate, key, client_ca, client_crl, .. } = files;
+    let of_clients = |file: &Option<PathBuf>| file.as_deref().and_then(of);
+    [of(certificate), of(key), of_clients(client_ca), of_clients(client_crl)]
 }
 
 fn read(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
@@ -298,6 +310,7 @@ mod tests {
             key: key.clone(),
             names: Vec::new(),
             client_ca: None,
+            client_crl: None,
             client_certificates: ClientCertificates::Request,
         };
         let certificates = Certificates::load(&[files]).unwrap();
@@ -329,12 +342,12 @@ mod tests {
                     key: key.clone(),
                     names: names.iter().map(|name| name.parse().unwrap()).collect(),
                     client_ca: None,
+                    client_crl: None,
                     client_certificates: ClientCertificates::Request,
                 })
                 .collect();
             let certificates = Certificates::load(&pairs).unwrap();
-            let chosen = certificates.pairs.of(host).unwrap();
-            certificates.pairs.0.iter().position(|pair| std::ptr::eq(pair, chosen)).unwrap()
+            certificates.number_of(host).unwrap()
         };
         let lists: [&[&str]; 4] =
             [&["*.example"], &["a.example", "*.deep.example"], &[], &["b.example"]];

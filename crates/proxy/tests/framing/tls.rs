@@ -38,6 +38,7 @@ fn write(folder: &Path, pair: &Pair) -> Arc<Certificates> {
         key,
         names: Vec::new(),
         client_ca: None,
+        client_crl: None,
         client_certificates: ClientCertificates::Request,
     }])
     .unwrap()
@@ -53,6 +54,7 @@ fn written(folder: &Path, pair: &Pair, names: &[&str]) -> Tls {
         key,
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
         client_ca: None,
+        client_crl: None,
         client_certificates: ClientCertificates::Request,
     }
 }

@@ -106,7 +106,7 @@ impl Beside {
         let ext_authz = async {
             let Some(listener) = self.ext_authz else { return };
             let Some(local) = listener.local_addrs().into_iter().next() else { return };
-            let authorization = Authorization::new(serving.clone(), local);
+            let authorization = Authorization::new(serving.clone(), local, drain.clone());
             let service = tower::service_fn(move |request: Request<Body>| {
                 let authorization = authorization.clone();
                 async move { Ok::<_, Infallible>(authorization.answer(request).await) }

@@ -17,6 +17,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             let message = "missing `client_ca`: without it no client certificate is accepted; name the file with the CA certificates of the clients";
             found.problem(here.key("client_certificates"), message);
         }
+        if pair.client_ca.is_none() && pair.client_crl.is_some() {
+            let message = "missing `client_ca`: without it no client certificate is asked for; name the file with the CA certificates of the clients, or omit `client_crl`";
+            found.problem(here.key("client_crl"), message);
+        }
         for (number, name) in pair.names.iter().enumerate() {
             if !taken.insert(name.to_string()) {
                 let message = format!(
