@@ -150,6 +150,8 @@ mod return_address;
 mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
+#[path = "attacks/shared_settings.rs"]
+mod shared_settings;
 #[path = "attacks/conformance.rs"]
 mod conformance;
 #[path = "attacks/cookie_names.rs"]

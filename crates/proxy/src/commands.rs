@@ -5,6 +5,7 @@ pub mod demo;
 pub mod explain;
 pub mod healthcheck;
 pub mod key;
+pub mod migrate;
 pub mod schema;
 pub mod serve;
 

@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
 use doorward::{
-    commands::{self, Outcome, check, demo, explain, healthcheck, key, schema, serve},
+    commands::{self, Outcome, check, demo, explain, healthcheck, key, migrate, schema, serve},
     listen::Inherited,
 };
 
@@ -48,6 +48,8 @@ enum Command {
     Auth(cli_auth::Command),
     /// Make, list and revoke API keys of the running gateway
     Key(key::Key),
+    /// Print the configuration of another gateway as a doorward.yaml, with remarks about what differs
+    Migrate(migrate::Migrate),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Ask a health URL, for container health checks
@@ -101,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             return Ok(runtime()?.block_on(command.run(&program, &mut out)).into());
         }
         Command::Key(key) => runtime()?.block_on(key.run(&mut out))?,
+        Command::Migrate(migrate) => migrate.run(&mut out)?,
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;
             Outcome::Fine
