@@ -6,6 +6,7 @@
 mod draft;
 mod gatekeeper;
 mod ingress;
+mod manifests;
 mod mod_auth_openidc;
 mod oauth2_proxy;
 mod options;

@@ -11,6 +11,9 @@ use doorward::config::{Allow, Config, SessionStoreConfig};
 /// Part of each secret in the corpus.
 const SECRET: &str = "s3cr3t";
 
+/// A rule that no caller meets.
+const NO_CALLER: &str = r#"[{"emails":["replace-me@users.invalid"]}]"#;
+
 const FOLDERS: [(&str, Source); 4] = [
     ("oauth2-proxy", Source::OAuth2Proxy),
     ("gatekeeper", Source::Gatekeeper),
@@ -155,12 +158,14 @@ fn the_callers_are_those_of_the_source() {
             "/jupyter",
             vec![r#"[{"groups":["/lab"],"claims":{"department":["science"]}}]"#],
         ),
-        ("mod_auth_openidc/06-regex.conf", "/reports", vec![r#"[{"users":["replace-me"]}]"#]),
-        ("ingress/01-auth-url.yaml", "/", vec!["signed_in"]),
+        ("mod_auth_openidc/06-regex.conf", "/reports", vec![NO_CALLER]),
+        ("ingress/01-auth-url.yaml", "/", vec![NO_CALLER]),
         (
             "ingress/02-groups.yaml",
             "/healthz",
-            vec![r#"/healthz [{"email_domains":["corp.example"],"groups":["/data","/ml"]}]"#],
+            vec![
+                r#"/healthz [{"emails":["replace-me@users.invalid"],"email_domains":["corp.example"],"groups":["/data","/ml"]}]"#,
+            ],
         ),
     ] {
         let found = rules(&config(name), path);
@@ -177,6 +182,136 @@ fn the_callers_are_those_of_the_source() {
             migrated(name)
         );
         assert_eq!(found.last(), expected.last(), "{name}: the general rule comes last");
+    }
+}
+
+/// The lines between a mark and the end of its block, without their indentation.
+fn block(page: &str, mark: &str) -> String {
+    let lines = page.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+    let inside = lines.skip_while(|line| *line != mark).skip(1).take_while(|line| *line != "```");
+    inside.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[test]
+fn the_guide_shows_what_is_printed() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/from-oauth2-proxy.md");
+    let page = fs::read_to_string(page).unwrap();
+    let written = migrate(Source::OAuth2Proxy, &[block(&page, "```toml")]).unwrap();
+    assert_eq!(block(&page, "```yaml"), written);
+}
+
+/// Settings that a reader of the file could take for less than they are.
+#[test]
+fn no_more_callers_are_let_in_than_by_the_source() {
+    let base = "--provider=oidc --oidc-issuer-url=https://id.example/realms/a --client-id=a --upstream=http://a:1/";
+    let proxy = |more: &str| (Source::OAuth2Proxy, format!("{base} {more}"));
+    let apache = |more: &str| {
+        let head = "OIDCProviderMetadataURL https://id.example/realms/a\nOIDCClientID a\nOIDCRedirectURI https://a.example/r\nProxyPass / http://a:1/\n";
+        (Source::ModAuthOpenidc, format!("{head}{more}"))
+    };
+    let keeper = |more: &str| {
+        let head = "discovery-url: https://id.example/realms/a\nclient-id: a\nupstream-url: http://a:1\nenable-default-deny: true\n";
+        (Source::Gatekeeper, format!("{head}{more}"))
+    };
+    let ingress = |more: &str| {
+        let rest = "spec: { rules: [{ host: a.example, http: { paths: [{ path: /, backend: { service: { name: a, port: { number: 80 } } } }] } }] }";
+        (
+            Source::Ingress,
+            format!("kind: Ingress\nmetadata: {{ name: a, annotations: {{ {more} }} }}\n{rest}\n"),
+        )
+    };
+    let closed = vec![NO_CALLER];
+    for ((source, text), expected) in [
+        // Restrictions without an equal.
+        (proxy("--email-domain=* --google-group=staff@a.example"), closed.clone()),
+        (proxy("--email-domain=* --github-org=corp"), closed.clone()),
+        // Subdomains, and not the domain itself.
+        (proxy("--email-domain=.a.example"), closed.clone()),
+        // Ignored by this provider.
+        (
+            proxy("--email-domain=* --allowed-group=/a --allowed-role=b"),
+            vec![r#"[{"groups":["/a"]}]"#],
+        ),
+        (proxy("--email-domain=* --gitlab-group=a/b"), vec![r#"[{"groups":["a/b"]}]"#]),
+        // A segment in the middle.
+        (
+            proxy(
+                "--email-domain=a.example --upstream=http://b:1/x/c/ --skip-auth-route=^/x/[^/]+/b/",
+            ),
+            vec!["/x/*/b/** anyone", r#"[{"email_domains":["a.example"]}]"#],
+        ),
+        // A later section replaces an earlier one, as Apache merges them.
+        (
+            apache(
+                "<Location /public>\nRequire all granted\n</Location>\n<Location />\nAuthType openid-connect\nRequire claim groups:a\n</Location>",
+            ),
+            vec![r#"[{"groups":["a"]}]"#],
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\n<RequireNone>\nRequire claim groups:a\n</RequireNone>\n</Location>",
+            ),
+            closed.clone(),
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\n<RequireAll>\nRequire all granted\nRequire claim groups:a\n</RequireAll>\n</Location>",
+            ),
+            vec![r#"[{"groups":["a"]}]"#],
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\n<RequireAll>\nRequire claim groups:a groups:b\nRequire valid-user\n</RequireAll>\n</Location>",
+            ),
+            closed.clone(),
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\nRequire valid-user\n<Limit POST>\nRequire claim groups:a\n</Limit>\n</Location>",
+            ),
+            closed.clone(),
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\nRequire valid-user\n</Location>\n<LocationMatch ^/(a|b)>\nRequire claim groups:a\n</LocationMatch>",
+            ),
+            closed.clone(),
+        ),
+        (
+            apache(
+                "<Location />\nAuthType openid-connect\nRequire valid-user\n</Location>\n<Directory /var/www>\nRequire all granted\n</Directory>",
+            ),
+            vec!["signed_in"],
+        ),
+        (
+            apache(
+                "<VirtualHost *>\nServerName b.example\n<Location />\nRequire all granted\n</Location>\n</VirtualHost>\n<Location />\nAuthType openid-connect\nRequire claim groups:a\n</Location>",
+            ),
+            vec![r#"[{"groups":["a"]}]"#],
+        ),
+        (
+            keeper(
+                "resources:\n  - { uri: /adm*, roles: [admin] }\n  - { uri: /*, roles: [user] }",
+            ),
+            closed.clone(),
+        ),
+        (keeper("enable-uma: true"), closed.clone()),
+        (keeper("resources: [{ uri: /a/*, headers: [\"x:y\"] }]"), closed.clone()),
+        (
+            ingress("nginx.ingress.kubernetes.io/auth-url: https://auth.example/verify"),
+            closed.clone(),
+        ),
+        (ingress("nginx.ingress.kubernetes.io/auth-type: basic"), closed.clone()),
+        (
+            ingress("nginx.ingress.kubernetes.io/configuration-snippet: \"deny all;\""),
+            closed.clone(),
+        ),
+    ] {
+        let written = migrate(source, std::slice::from_ref(&text)).unwrap();
+        let config = Config::parse("a", &written)
+            .unwrap_or_else(|problems| panic!("{problems}\n{text}\n{written}"))
+            .config;
+        assert_eq!(rules(&config, "/"), expected, "{text}\n{written}");
     }
 }
 
@@ -305,7 +440,8 @@ fn the_command_reads_files_together_and_its_output_passes_check() {
     fs::write(at("doorward.yaml"), &text).unwrap();
     let (code, said, _) = doorward(&["check", "--config", &at("doorward.yaml")]);
     assert_eq!(code, 0, "{said}\n{text}");
-    assert!(said.contains("2 routes, 1 issuer"), "{said}");
+    // A flag replaces the list of the file.
+    assert!(said.contains("1 route, 1 issuer"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A `doorward.yaml` in the making: its keys, and remarks about what differs.
 
+mod values;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -7,8 +9,12 @@ use cli_auth::shown;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use self::values::{flow, ordered};
 use super::patterns::Pattern;
 use crate::config::{HostPattern, RulePath, UpstreamUrl};
+
+/// An address that no user has: a rule that names it lets no caller in, until the operator replaces it.
+pub(super) const NO_ADDRESS: &str = "replace-me@users.invalid";
 
 /// The file that is being made.
 pub(super) struct Draft {
@@ -25,6 +31,8 @@ pub(super) struct Draft {
     pub(super) issuers: Vec<(String, Map<String, Value>)>,
     pub(super) session: Map<String, Value>,
     pub(super) routes: Vec<Route>,
+    /// Set while the source lets in fewer users than a rule can say.
+    pub(super) restricted: bool,
     weak: Vec<String>,
     lost: Vec<String>,
     tasks: Vec<String>,
@@ -37,6 +45,8 @@ pub(super) struct Route {
     /// None for a route that serves forward-auth only.
     pub(super) upstream: Option<String>,
     pub(super) rules: Vec<Value>,
+    /// Set when the source refused callers that the rules would let in: they are remarks, and the one rule lets no caller in.
+    pub(super) closed: bool,
     pub(super) keys: Map<String, Value>,
 }
 
@@ -56,6 +66,7 @@ impl Draft {
             issuers: Vec::new(),
             session,
             routes: Vec::new(),
+            restricted: false,
             weak: Vec::new(),
             lost: Vec::new(),
             tasks: Vec::new(),
@@ -153,7 +164,9 @@ impl Draft {
             .max();
         for route in &mut self.routes {
             let inside = below(&literal, &route.path) && Some(route.path.len()) == longest;
-            let around = pattern.is_open() && below(&route.path, &literal) && route.path != literal;
+            let around = pattern.is_everything_below()
+                && below(&route.path, &literal)
+                && route.path != literal;
             let mut rule = Map::new();
             if inside {
                 rule.insert("path".to_owned(), pattern.text().into());
@@ -179,7 +192,9 @@ impl Draft {
     pub(super) fn written(mut self) -> String {
         self.complete();
         let mut out = format!(
-            "# Written by `doorward migrate {}`. Read each remark, then run `doorward check`.\n",
+            "# Written by `doorward migrate {}`. Do what the remarks say, then ask the gateway itself:\n\
+             #   doorward check --online --config doorward.yaml\n\
+             #   doorward explain --config doorward.yaml --url URL --claims FILE   (for each kind of user and page)\n",
             self.program
         );
         for (title, remarks) in [
@@ -264,7 +279,14 @@ impl Draft {
 
 impl Route {
     pub(super) fn new(path: &str, upstream: Option<String>) -> Self {
-        Self { host: None, path: path.to_owned(), upstream, rules: Vec::new(), keys: Map::new() }
+        Self {
+            host: None,
+            path: path.to_owned(),
+            upstream,
+            rules: Vec::new(),
+            closed: false,
+            keys: Map::new(),
+        }
     }
 
     /// Whether only a bearer token satisfies a rule.
@@ -304,16 +326,25 @@ impl Route {
         }
         block(out, &self.keys);
         out.push_str("    access:\n");
+        if self.closed {
+            let _ = writeln!(out, "      - {}", flow(&json!({ "allow": no_caller() })));
+        }
+        let mark = if self.closed { "# " } else { "" };
         for rule in &self.rules {
-            let _ = writeln!(out, "      - {}", flow(rule));
+            let _ = writeln!(out, "      {mark}- {}", flow(rule));
         }
     }
 }
 
 fn block(out: &mut String, keys: &Map<String, Value>) {
-    for (key, value) in keys {
+    for (key, value) in ordered(keys) {
         let _ = writeln!(out, "    {key}: {}", flow(value));
     }
+}
+
+/// The value of `allow` that lets no caller in.
+pub(super) fn no_caller() -> Value {
+    json!({ "emails": [NO_ADDRESS] })
 }
 
 /// A rule for one path.
@@ -321,55 +352,6 @@ pub(super) fn for_path(rule: &Value, path: &str) -> Value {
     let mut keys = rule.as_object().cloned().unwrap_or_default();
     keys.insert("path".to_owned(), path.into());
     Value::Object(keys)
-}
-
-/// A value in one line of YAML.
-fn flow(value: &Value) -> String {
-    match value {
-        Value::String(text) if is_plain(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "[]".to_owned(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
-        }
-        Value::Object(keys) if keys.is_empty() => "{}".to_owned(),
-        Value::Object(keys) => {
-            let keys =
-                keys.iter().map(|(key, value)| format!("{}: {}", flow(&json!(key)), flow(value)));
-            format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
-        }
-        Value::String(text) => quoted(text),
-        other => other.to_string(),
-    }
-}
-
-/// A text in quotation marks, with an escape for each character that is not plain ASCII.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            other => {
-                let _ = write!(out, "\\U{:08x}", u32::from(other));
-            }
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Whether YAML reads a text without quotes as this text.
-fn is_plain(text: &str) -> bool {
-    let fits =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '.' | '-' | ':' | '@');
-    let word = |c: char| c.is_ascii_alphabetic() || c == '/';
-    text.starts_with(word)
-        && text.chars().all(fits)
-        && !text.ends_with(':')
-        && !matches!(
-            text.to_ascii_lowercase().as_str(),
-            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
-        )
 }
 
 /// Whether a path is `prefix` or below it.
@@ -384,7 +366,8 @@ pub(super) fn origin(url: &str) -> Option<(String, String)> {
         return Some((format!("unix:/{}", socket.trim_start_matches('/')), "/".to_owned()));
     }
     let url = Url::parse(url).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
+    let secret = !url.username().is_empty() || url.password().is_some();
+    if secret || !matches!(url.scheme(), "http" | "https") {
         return None;
     }
     Some((url.origin().ascii_serialization(), url.path().to_owned()))

@@ -170,10 +170,10 @@ fn listeners(keys: &mut Map<String, Value>, draft: &mut Draft) {
             draft.listen.push(address(&written));
         }
     }
-    if let Some(written) = text(keys, "listen-admin").map(|written| address(&written)) {
-        if written.parse::<std::net::SocketAddr>().is_ok() {
-            draft.admin = Some(written);
-        }
+    if let Some(written) = text(keys, "listen-admin").map(|written| address(&written))
+        && written.parse::<std::net::SocketAddr>().is_ok()
+    {
+        draft.admin = Some(written);
     }
     if let Some(url) =
         text(keys, "redirection-url").and_then(|url| Url::parse(&url).ok()).filter(Url::has_host)
@@ -222,8 +222,17 @@ fn routes(keys: &mut Map<String, Value>, draft: &mut Draft) {
         keys.remove("resources").and_then(|all| all.as_array().cloned()).unwrap_or_default();
     // The longest path was matched first.
     let mut rules: Vec<(usize, Map<String, Value>)> = Vec::new();
+    let mut whole = true;
     for resource in &resources {
-        rules.extend(rule(resource, &claims, draft));
+        match rule(resource, &claims, draft) {
+            Ok(rule) => rules.push(rule),
+            // One that lets in every caller may be left out.
+            Err(Unsaid) => whole &= resource["white-listed"] == json!(true),
+        }
+    }
+    if keys.remove("enable-uma") == Some(Value::Bool(true)) {
+        draft.lost("enable-uma", "permissions of UMA have no equal; write who is let in");
+        whole = false;
     }
     rules.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
     let mut rules: Vec<Value> = rules.into_iter().map(|(_, rule)| Value::Object(rule)).collect();
@@ -251,6 +260,10 @@ fn routes(keys: &mut Map<String, Value>, draft: &mut Draft) {
     }
     for key in ["enable-default-deny", "enable-default-deny-strict"] {
         keys.remove(key);
+    }
+    if !whole {
+        draft.task("the one rule lets no caller in, since a resource is not carried over whole: write its rule, and replace the one by the others");
+        route.closed = true;
     }
     route.rules = rules;
     draft.route("upstream-url", route);
@@ -290,12 +303,15 @@ fn match_claims(keys: &mut Map<String, Value>, draft: &mut Draft) -> Map<String,
     }
 }
 
+/// A resource that no rule can say.
+struct Unsaid;
+
 /// The rule of a resource, with the length of its path.
 fn rule(
     resource: &Value,
     claims: &Map<String, Value>,
     draft: &mut Draft,
-) -> Option<(usize, Map<String, Value>)> {
+) -> Result<(usize, Map<String, Value>), Unsaid> {
     let uri = resource["uri"].as_str().unwrap_or("/*");
     let prefix = uri.trim_end_matches('*');
     let mut rule = Map::new();
@@ -304,17 +320,27 @@ fn rule(
         let text =
             if open { format!("{}/**", prefix.trim_end_matches('/')) } else { uri.to_owned() };
         let Some(pattern) = Pattern::new(&text) else {
-            draft.lost("resources", format!("`{uri}` is no path pattern; write its rule by hand: its paths fall under the other rules now"));
-            return None;
+            draft.lost("resources", format!("`{uri}` is no path pattern; write its rule by hand"));
+            return Err(Unsaid);
         };
         if open && !prefix.ends_with('/') {
-            draft.weak(
+            let remedy = format!(
+                "`{uri}` matched longer names too; write a rule for each, such as {}",
+                pattern.text()
+            );
+            draft.weak("resources", remedy);
+            if resource["white-listed"] != json!(true) {
+                return Err(Unsaid);
+            }
+        }
+        if !resource["headers"].is_null() {
+            draft.lost(
                 "resources",
                 format!(
-                    "`{uri}` matched longer names too; the rule is for {} only",
-                    pattern.text()
+                    "`{uri}` asked for header fields, which no rule reads; write its rule by hand"
                 ),
             );
+            return Err(Unsaid);
         }
         rule.insert("path".to_owned(), pattern.text().into());
     }
@@ -348,7 +374,7 @@ fn rule(
         if allow.is_empty() { json!("signed_in") } else { Value::Object(allow) }
     };
     rule.insert("allow".to_owned(), allow);
-    Some((prefix.len(), rule))
+    Ok((prefix.len(), rule))
 }
 
 /// A condition that the caller has a role.

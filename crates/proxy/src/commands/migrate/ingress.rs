@@ -1,11 +1,13 @@
 //! Ingress objects of Kubernetes whose annotations have ingress-nginx ask an oauth2-proxy or another gateway.
 
+#![expect(clippy::indexing_slicing, reason = "indexing JSON answers null for what is absent")]
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::MigrateError;
-use super::draft::{Draft, Route, for_path};
+use super::draft::{Draft, NO_ADDRESS, Route, for_path, no_caller};
 use super::patterns::Pattern;
+use super::{MigrateError, manifests};
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
@@ -54,9 +56,7 @@ pub(super) fn draft(texts: &[String]) -> Result<Draft, MigrateError> {
     let mut draft = Draft::new("ingress");
     let mut found = false;
     for text in texts {
-        for document in documents(text) {
-            let read = crate::config::read_yaml("the manifest", &document)
-                .map_err(|reason| MigrateError::Unreadable { reason })?;
+        for read in manifests::read("the manifest", text)? {
             let items = read["items"].as_array().cloned().unwrap_or_else(|| vec![read]);
             for item in items.iter().filter(|item| item["kind"] == "Ingress") {
                 found = true;
@@ -80,20 +80,6 @@ pub(super) fn draft(texts: &[String]) -> Result<Draft, MigrateError> {
     Ok(draft)
 }
 
-/// The documents of a stream.
-fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    for line in text.lines() {
-        if line.starts_with("---") {
-            documents.push(String::new());
-        } else if let Some(document) = documents.last_mut() {
-            document.push_str(line);
-            document.push('\n');
-        }
-    }
-    documents
-}
-
 fn ingress(item: &Value, draft: &mut Draft) {
     let mut annotations: Map<String, Value> =
         item["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
@@ -104,7 +90,11 @@ fn ingress(item: &Value, draft: &mut Draft) {
         .collect();
     let namespace = item["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
     let name = item["metadata"]["name"].as_str().unwrap_or("ingress").to_owned();
-    let allow = allow(&mut annotations, &name, draft);
+    let mut allow = allow(&mut annotations, &name, draft);
+    if restricts(&annotations) {
+        draft.task(format!("Ingress {name} refused callers by other means than sign-in: write who is let in, where one address stands that no user has"));
+        allow = no_caller();
+    }
     let mut keys = Map::new();
     if let Some(size) = text(&annotations, "proxy-body-size").and_then(|size| body(&size)) {
         keys.insert("limits".to_owned(), json!({ "body": size }));
@@ -197,6 +187,8 @@ fn ingress(item: &Value, draft: &mut Draft) {
     if item["spec"].get("defaultBackend").is_some() {
         draft.lost("defaultBackend", "write a route with `path: /` for it");
     }
+    annotations.remove("allowlist-source-range");
+    annotations.remove("denylist-source-range");
     for (annotation, remedy) in LOST {
         if annotations.remove(annotation).is_some() {
             draft.lost(annotation, remedy);
@@ -232,52 +224,69 @@ fn body(size: &str) -> Option<String> {
     number.parse::<u32>().ok().filter(|number| *number > 0).map(|number| format!("{number}{unit}"))
 }
 
-/// The callers that an Ingress lets in.
+/// Annotations that refuse callers for reasons that no rule has.
+const RESTRICTS: [&str; 7] = [
+    "auth-secret",
+    "auth-snippet",
+    "auth-tls-secret",
+    "auth-type",
+    "denylist-source-range",
+    "whitelist-source-range",
+    "allowlist-source-range",
+];
+
+/// Words of nginx that refuse callers.
+const REFUSES: [&str; 6] = ["auth_", "deny", "if ", "if(", "limit_except", "return"];
+
+fn restricts(annotations: &Map<String, Value>) -> bool {
+    let refuses = |name: &str| {
+        let text = text(annotations, name).unwrap_or_default();
+        REFUSES.iter().any(|word| text.contains(word))
+    };
+    RESTRICTS.iter().any(|name| annotations.contains_key(*name))
+        || ["configuration-snippet", "server-snippet"].into_iter().any(refuses)
+}
+
+/// The callers that an Ingress lets in: those of the gateway that it asks, which has rules of its own.
 fn allow(annotations: &mut Map<String, Value>, name: &str, draft: &mut Draft) -> Value {
     let Some(url) = annotations.remove("auth-url") else {
         draft.weak(&format!("Ingress {name}"), "it has no `auth-url`, so that every caller reached it; here users must sign in: write `allow: anyone` where no sign-in is wanted");
         return json!("signed_in");
     };
+    draft.task("`auth-url` asks a gateway that has rules of its own: run `doorward migrate oauth2-proxy` on its configuration, and write its `issuers` and whom it lets in where one address stands that no user has");
     // The URL may hold variables of nginx, which no parser of URLs takes in the host.
     let url = url.as_str().unwrap_or_default().replace(['$', '{', '}'], "x");
     let Ok(url) = Url::parse(&url) else {
-        draft.lost("auth-url", "it is no URL; write who is let in, where users must sign in now");
-        return json!("signed_in");
+        draft.lost("auth-url", "it is no URL; write who is let in");
+        return no_caller();
     };
-    let mut requirement = Map::new();
-    let mut people = Vec::new();
+    let mut requirement = Map::from_iter([("emails".to_owned(), json!([NO_ADDRESS]))]);
     for (key, value) in url.query_pairs() {
-        let values: Vec<String> = value
-            .split(',')
-            .map(|one| one.trim().to_owned())
-            .filter(|one| !one.is_empty())
-            .collect();
-        match &*key {
-            "allowed_groups" if !values.is_empty() => {
-                drop(requirement.insert("groups".to_owned(), json!(values)))
+        let values: Vec<&str> =
+            value.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+        let condition = match &*key {
+            "allowed_groups" => "groups",
+            "allowed_email_domains" => "email_domains",
+            "allowed_emails" => {
+                draft.lost(
+                    "auth-url",
+                    format!("write its `allowed_emails` in `emails`: {}", values.join(", ")),
+                );
+                continue;
             }
-            "allowed_emails" if !values.is_empty() => people.push(("emails", values)),
-            "allowed_email_domains" if !values.is_empty() => people.push(("email_domains", values)),
-            other => draft.lost(
-                "auth-url",
-                format!("its parameter `{other}` is no condition here; write it in `access`"),
-            ),
+            other => {
+                draft.lost(
+                    "auth-url",
+                    format!("its parameter `{other}` is no condition here; write it in `access`"),
+                );
+                continue;
+            }
+        };
+        if !values.is_empty() {
+            requirement.insert(condition.to_owned(), json!(values));
         }
     }
-    let mut all = Vec::new();
-    for (key, values) in people {
-        let mut both = requirement.clone();
-        both.insert(key.to_owned(), json!(values));
-        all.push(Value::Object(both));
-    }
-    if all.is_empty() && !requirement.is_empty() {
-        all.push(Value::Object(requirement));
-    }
-    match all.as_slice() {
-        [] => json!("signed_in"),
-        [only] => only.clone(),
-        _ => Value::Array(all),
-    }
+    Value::Object(requirement)
 }
 
 /// The prefix of a path, and its rewrite.

@@ -1,16 +1,17 @@
 //! Apache with mod_auth_openidc: directives and `<Location>` sections.
 
 mod locations;
+mod sections;
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 use url::Url;
 
-use self::locations::{Location, require, routes};
+use self::locations::routes;
+use self::sections::Sites;
 use super::MigrateError;
 use super::draft::Draft;
-use super::patterns::Pattern;
 
 /// Directives without an equal, each with the remedy.
 const LOST: [(&str, &str); 14] = [
@@ -49,106 +50,34 @@ const LOST: [(&str, &str); 14] = [
 pub(super) fn draft(texts: &[String]) -> Result<Draft, MigrateError> {
     let text = texts.join("\n").replace("\\\n", " ");
     let mut draft = Draft::new("mod_auth_openidc");
-    let mut set: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut proxied: Vec<(String, String)> = Vec::new();
-    let mut locations: Vec<Location> = Vec::new();
-    let mut inside: Option<Location> = None;
-    for line in
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        let words = words(line);
-        let Some((first, rest)) = words.split_first() else { continue };
-        let name = first.trim_start_matches('<').trim_end_matches('>').to_ascii_lowercase();
-        let argument =
-            rest.first().map(|word| word.trim_end_matches('>').to_owned()).unwrap_or_default();
-        match name.as_str() {
-            "location" => inside = Some(Location { path: Some(argument), ..Location::default() }),
-            "locationmatch" | "directorymatch" => {
-                let path = Pattern::of_regex(&argument)
-                    .filter(Pattern::is_open)
-                    .map(|pattern| pattern.literal().to_owned());
-                if path.is_none() {
-                    draft.lost(
-                        "LocationMatch",
-                        "its expression is no plain prefix; write its rule by hand",
-                    );
-                }
-                inside = Some(Location { path, ..Location::default() });
-            }
-            "directory" => {
-                inside = Some(Location { path: Some("/".to_owned()), ..Location::default() })
-            }
-            "/location" | "/locationmatch" | "/directory" | "/directorymatch" => {
-                locations.extend(inside.take())
-            }
-            "requireall" => {
-                if let Some(location) = &mut inside {
-                    location.all = true;
-                }
-            }
-            "proxypass" => {
-                let place = inside.as_ref().and_then(|location| location.path.clone());
-                let (path, target) = match place {
-                    Some(place) => (place, argument),
-                    None => (argument, rest.get(1).cloned().unwrap_or_default()),
-                };
-                if target != "!" {
-                    proxied.push((path, target));
-                }
-            }
-            "authtype" => {
-                if let Some(location) = &mut inside {
-                    let kind = argument.to_ascii_lowercase();
-                    location.openid |= kind == "openid-connect" || kind == "auth-openidc";
-                    location.bearer |= kind == "oauth20" || kind == "auth-openidc";
-                }
-            }
-            "oidcunauthaction" if inside.is_some() => {
-                if let Some(location) = &mut inside {
-                    location.challenge = argument == "401";
-                    if argument == "pass" {
-                        draft.weak("OIDCUnAuthAction pass", "callers without a session reached the application; here they are sent to sign in: write `allow: anyone` where they may");
-                    }
-                }
-            }
-            "require" => match &mut inside {
-                Some(location) => require(rest, location, &mut draft),
-                None => draft.lost(
-                    "Require",
-                    "it stands outside a Location; write it in `access` of the routes",
-                ),
-            },
-            _ if name.starts_with("oidc")
-                || matches!(
-                    name.as_str(),
-                    "servername"
-                        | "listen"
-                        | "sslcertificatefile"
-                        | "sslcertificatekeyfile"
-                        | "sslproxyverify"
-                        | "proxypreservehost"
-                ) =>
-            {
-                set.entry(name.clone()).or_default().extend(rest.iter().cloned());
-            }
-            _ => {}
-        }
-    }
-    locations.extend(inside);
+    let (mut set, sites) = sections::read(&text, &mut draft);
     if set.keys().all(|name| !name.starts_with("oidc")) {
         return Err(MigrateError::Nothing { program: "mod_auth_openidc" });
     }
-    settings(&mut set, &locations, &mut draft);
-    routes(proxied, &locations, &mut draft);
+    settings(&mut set, &sites, &mut draft);
+    let action = one(&mut set, "oidcunauthaction").unwrap_or_default();
+    routes(&sites, &mut draft);
+    match action.as_str() {
+        "pass" => draft.weak("OIDCUnAuthAction pass", PASSES),
+        "401" | "407" => {
+            for route in &mut draft.routes {
+                route.keys.insert("sign_in".to_owned(), json!("challenge"));
+            }
+        }
+        _ => {}
+    }
     remarks(set, &mut draft);
     Ok(draft)
 }
+
+/// The remark on `OIDCUnAuthAction pass`.
+const PASSES: &str = "callers without a session reached the application; here they are sent to sign in: write `allow: anyone` where they may";
 
 fn one(set: &mut BTreeMap<String, Vec<String>>, name: &str) -> Option<String> {
     set.remove(name)?.into_iter().next()
 }
 
-fn settings(set: &mut BTreeMap<String, Vec<String>>, locations: &[Location], draft: &mut Draft) {
+fn settings(set: &mut BTreeMap<String, Vec<String>>, sites: &Sites, draft: &mut Draft) {
     let client = one(set, "oidcclientid").unwrap_or_else(|| "gateway".to_owned());
     let metadata = one(set, "oidcprovidermetadataurl").or_else(|| one(set, "oidcproviderissuer"));
     match metadata.filter(|url| Url::parse(url).is_ok_and(|url| url.has_host())) {
@@ -180,7 +109,7 @@ fn settings(set: &mut BTreeMap<String, Vec<String>>, locations: &[Location], dra
             draft.main.insert("claims".to_owned(), json!({ "user_name": claim }));
         }
     }
-    if locations.iter().any(|location| location.bearer) {
+    if sites.locations.iter().any(|location| location.bearer) {
         draft.audience(vec![client], "AuthType oauth20");
     }
     if let Some(passphrase) = one(set, "oidccryptopassphrase") {
@@ -189,7 +118,7 @@ fn settings(set: &mut BTreeMap<String, Vec<String>>, locations: &[Location], dra
     }
     let redirect =
         one(set, "oidcredirecturi").and_then(|url| Url::parse(&url).ok()).filter(Url::has_host);
-    let name = one(set, "servername");
+    let name = sites.names.iter().flatten().next();
     if let Some(url) = redirect {
         draft.public_url = Some(url.origin().ascii_serialization());
     } else if let Some(name) = name.and_then(|name| Url::parse(&format!("https://{name}")).ok()) {
@@ -253,30 +182,4 @@ fn remarks(mut set: BTreeMap<String, Vec<String>>, draft: &mut Draft) {
     for name in set.into_keys() {
         draft.lost(&name, "no equal is known; look for it in docs/reference/config.md, or omit it");
     }
-}
-
-/// The words of a directive.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut quoted) = (String::new(), false);
-    let mut any = false;
-    for character in line.chars() {
-        match character {
-            '"' => {
-                quoted = !quoted;
-                any = true;
-            }
-            blank if blank.is_whitespace() && !quoted => {
-                if any || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                any = false;
-            }
-            other => word.push(other),
-        }
-    }
-    if any || !word.is_empty() {
-        words.push(word);
-    }
-    words
 }

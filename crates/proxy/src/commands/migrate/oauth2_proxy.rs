@@ -30,8 +30,8 @@ const NOT_NEEDED: [&str; 22] = [
     "provider_display_name",
     "proxy_websockets",
     "pass_user_headers",
-    "ready_path",
     "ping_path",
+    "ready_path",
     "session_cookie_minimal",
     "set_xauthrequest",
     "skip_auth_strip_headers",
@@ -40,7 +40,7 @@ const NOT_NEEDED: [&str; 22] = [
 ];
 
 /// Options without an equal, each with the remedy.
-const LOST: [(&str, &str); 23] = [
+const LOST: [(&str, &str); 21] = [
     ("backend_logout_url", "signing out ends the provider's session too; omit it"),
     ("banner", "pages have no banner; omit it"),
     (
@@ -50,11 +50,6 @@ const LOST: [(&str, &str); 23] = [
     ("custom_templates_dir", "pages have no templates; omit it"),
     ("footer", "pages have no footer; omit it"),
     ("force_https", "have the listener of port 80 redirect in front of the gateway"),
-    (
-        "github_org",
-        "GitHub is no OpenID provider; put Keycloak or Dex between, and name its groups in rules",
-    ),
-    ("google_group", "Google sends no groups; put Keycloak between, and name its groups in rules"),
     ("htpasswd_file", "passwords belong to the provider; make the users there"),
     ("jwt_session_file", "it is no setting of this program; omit it"),
     ("login_url", "addresses come from the provider's discovery document; omit it"),
@@ -121,6 +116,32 @@ const WEAK: [(&str, &str); 6] = [
     ),
 ];
 
+/// Options that let in fewer users and have no equal. While one is set, no rule lets a user in.
+const RESTRICTS: [(&str, &str); 11] = [
+    ("bitbucket_repository", BETWEEN),
+    ("bitbucket_team", BETWEEN),
+    ("bitbucket_workspace", BETWEEN),
+    (
+        "entra_id_allowed_tenants",
+        "write `tenants` and the URL with `{tenantid}` into `issuers.main`",
+    ),
+    ("github_org", BETWEEN),
+    ("github_repo", BETWEEN),
+    ("github_team", BETWEEN),
+    ("github_users", BETWEEN),
+    ("gitlab_projects", "name groups in the rules instead"),
+    (
+        "google_groups",
+        "Google sends no groups; put Keycloak between, and name its groups in the rules",
+    ),
+    (
+        "jwt_key",
+        "the provider login.gov signs in users of an assurance level; write `acr` in the rules",
+    ),
+];
+
+const BETWEEN: &str = "the program is no OpenID provider; put Keycloak or Dex between, and name its groups in the rules";
+
 /// Reads all texts, and makes the draft.
 pub(super) fn draft(texts: &[String]) -> Result<Draft, MigrateError> {
     let mut draft = Draft::new("oauth2-proxy");
@@ -138,8 +159,28 @@ pub(super) fn draft(texts: &[String]) -> Result<Draft, MigrateError> {
     if options.is_empty() && alpha.is_null() {
         return Err(MigrateError::Nothing { program: "oauth2-proxy" });
     }
+    for name in options.elsewhere() {
+        draft.task(format!(
+            "write the value of {name}, which the manifest takes from elsewhere, where `replace-me.invalid` stands"
+        ));
+    }
     listeners(&mut options, &mut draft);
-    provider(&mut options, &mut draft);
+    let kind = provider(&mut options, &mut draft);
+    if kind != "keycloak-oidc" && !options.all("allowed_roles").is_empty() {
+        let remark = format!(
+            "the provider `{kind}` ignored it; write `roles` in the rules if that was meant"
+        );
+        draft.lost("allowed_roles", remark);
+    }
+    for (option, remedy) in RESTRICTS {
+        if !options.all(option).is_empty() {
+            draft.lost(
+                option,
+                format!("{remedy}; until then the rules name an address that no user has"),
+            );
+            draft.restricted = true;
+        }
+    }
     session::session(&mut options, &mut draft);
     let allow = upstreams::allow(&mut options, &mut draft);
     upstreams::routes(&mut options, &alpha, &allow, &mut draft);
@@ -174,7 +215,8 @@ fn listeners(options: &mut Options, draft: &mut Draft) {
     let tls = certificate.zip(key);
     // With a certificate the plain listener only redirected or served the inside.
     let address = if tls.is_some() { https.or(http) } else { http };
-    draft.listen.extend(address.and_then(|address| listen(&address)));
+    let usual = "127.0.0.1:4180".to_owned();
+    draft.listen.push(address.and_then(|address| listen(&address)).unwrap_or(usual));
     draft.tls = tls.map(|(certificate, key)| json!({ "certificate": certificate, "key": key }));
     if let Some(address) = options.one("metrics_address").and_then(|address| listen(&address)) {
         draft.admin = Some(address);
@@ -212,7 +254,8 @@ fn listen(address: &str) -> Option<String> {
     address.parse::<std::net::SocketAddr>().ok().map(|address| address.to_string())
 }
 
-fn provider(options: &mut Options, draft: &mut Draft) {
+/// Sets the issuer; returns the kind of the provider.
+fn provider(options: &mut Options, draft: &mut Draft) -> String {
     let kind = options.one("provider").unwrap_or_else(|| "google".to_owned());
     let tenant = options.one("azure_tenant").or_else(|| options.one("entra_id_tenant"));
     let url = options.one("oidc_issuer_url").or_else(|| match kind.as_str() {
@@ -256,14 +299,16 @@ fn provider(options: &mut Options, draft: &mut Draft) {
         draft.main.insert("authorization".to_owned(), json!({ "prompt": prompt }));
     }
     let mut claims = serde_json::Map::new();
-    for (option, key, usual) in [
-        ("oidc_groups_claim", "groups", "groups"),
-        ("oidc_email_claim", "email", "email"),
-        ("user_id_claim", "user_name", "email"),
-    ] {
+    for (option, key, usual) in
+        [("oidc_groups_claim", "groups", "groups"), ("oidc_email_claim", "email", "email")]
+    {
         if let Some(claim) = options.one(option).filter(|claim| claim != usual) {
             claims.insert(key.to_owned(), claim.into());
         }
+    }
+    // An older name of the e-mail address's claim.
+    if let Some(claim) = options.one("user_id_claim").filter(|claim| claim != "email") {
+        claims.entry("email").or_insert(claim.into());
     }
     if !claims.is_empty() {
         draft.main.insert("claims".to_owned(), claims.into());
@@ -276,6 +321,7 @@ fn provider(options: &mut Options, draft: &mut Draft) {
         draft.task("join the files of `provider_ca_files` into the one of `issuers.main.ca_file`");
     }
     bearer(options, &client, draft);
+    kind
 }
 
 fn bearer(options: &mut Options, client: &str, draft: &mut Draft) {
@@ -288,6 +334,7 @@ fn bearer(options: &mut Options, client: &str, draft: &mut Draft) {
     }
     if options.is_on("skip_jwt_bearer_tokens") {
         audience.push(client.to_owned());
+        draft.task("have programs send access tokens: ID tokens, which oauth2-proxy took as bearer tokens, are refused");
         draft.audience(audience, "skip_jwt_bearer_tokens");
     } else if !audience.is_empty() {
         draft.lost("oidc_extra_audiences", "without `skip_jwt_bearer_tokens` no bearer token was accepted; write `issuers.main.audience` to accept some");
@@ -305,6 +352,14 @@ fn bearer(options: &mut Options, client: &str, draft: &mut Draft) {
 
 /// Names what is left.
 fn remarks(mut options: Options, draft: &mut Draft) {
+    // Both are on unless they are switched off, and each sends the fields.
+    let switched_off = |name| options.switch(name) == Some(false);
+    if ["pass_user_headers", "pass_basic_auth"].map(switched_off) == [true, true] {
+        for route in &mut draft.routes {
+            let identity = route.keys.entry("identity").or_insert_with(|| json!({}));
+            identity["headers"] = json!(false);
+        }
+    }
     for (option, remark) in WEAK {
         if options.is_on(option) {
             draft.weak(option, remark);
@@ -313,11 +368,6 @@ fn remarks(mut options: Options, draft: &mut Draft) {
     for (option, remedy) in LOST {
         if options.all(option).iter().any(|value| value != "false") {
             draft.lost(option, remedy);
-        }
-    }
-    if options.switch("pass_user_headers") == Some(false) {
-        for route in &mut draft.routes {
-            route.keys.insert("identity".to_owned(), json!({ "headers": false }));
         }
     }
     for option in options.rest() {

@@ -1,92 +1,72 @@
-//! Options of oauth2-proxy in their forms: flags, environment variables and the configuration file.
+//! Options of oauth2-proxy, by the names of its configuration file.
 //!
-//! Each becomes a name as the configuration file spells it, and its values.
+//! A flag replaces a variable, and a variable replaces the file, as in the program: lists of two sources are never joined.
 
 use std::collections::BTreeMap;
 
-use super::MigrateError;
+mod forms;
 
 /// Options that are set, by name.
 #[derive(Debug, Default)]
-pub(super) struct Options(BTreeMap<String, Vec<String>>);
+pub(super) struct Options {
+    set: BTreeMap<String, (Source, Vec<String>)>,
+    elsewhere: Vec<String>,
+}
 
-/// Names of flags that the configuration file writes in the plural.
-const LISTS: [&str; 14] = [
+/// Sources of options; a later one replaces an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    File,
+    Variables,
+    Flags,
+}
+
+/// Options with several values: the flag's name, to which the file's adds an `s`.
+const LISTS: [&str; 25] = [
     "allowed_group",
     "allowed_role",
     "api_route",
     "cookie_domain",
     "email_domain",
+    "entra_id_allowed_tenant",
+    "exclude_logging_path",
     "extra_jwt_issuer",
+    "github_user",
+    "gitlab_group",
+    "gitlab_project",
+    "google_group",
+    "keycloak_group",
+    "oidc_audience_claim",
+    "oidc_enabled_signing_alg",
     "oidc_extra_audience",
+    "oidc_public_key_file",
     "provider_ca_file",
+    "redis_cluster_connection_url",
+    "redis_sentinel_connection_url",
     "skip_auth_route",
-    "skip_auth_regex",
     "trusted_ip",
     "trusted_proxy_ip",
     "upstream",
     "whitelist_domain",
 ];
 
-/// Flags that take no value after a space.
-const SWITCHES: [&str; 28] = [
-    "cookie_httponly",
-    "cookie_secure",
-    "force_https",
-    "force_json_errors",
-    "insecure_oidc_allow_unverified_email",
-    "insecure_oidc_skip_issuer_verification",
-    "insecure_oidc_skip_nonce",
-    "pass_access_token",
-    "pass_authorization_header",
-    "pass_basic_auth",
-    "pass_host_header",
-    "pass_user_headers",
-    "prefer_email_to_user",
-    "proxy_websockets",
-    "request_logging",
-    "reverse_proxy",
-    "session_cookie_minimal",
-    "set_authorization_header",
-    "set_basic_auth",
-    "set_xauthrequest",
-    "silence_ping_logging",
-    "skip_auth_preflight",
-    "skip_auth_strip_headers",
-    "skip_jwt_bearer_tokens",
-    "skip_oidc_discovery",
-    "skip_provider_button",
-    "ssl_insecure_skip_verify",
-    "ssl_upstream_insecure_skip_verify",
-];
+/// The one list whose name is the same everywhere.
+const SKIPPED: &str = "skip_auth_regex";
 
 impl Options {
-    /// Reads a text in the form that it has.
-    pub(super) fn read(&mut self, text: &str) -> Result<(), MigrateError> {
-        let words = words(text);
-        if words.iter().any(|word| word.starts_with("OAUTH2_PROXY_")) {
-            self.environment(&words);
-        } else if words.iter().any(|word| word.starts_with("--")) {
-            self.flags(&words);
-        } else {
-            self.file(text)?;
-        }
-        Ok(())
-    }
-
     /// Whether none is set.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.set.is_empty()
     }
 
     /// Removes an option, and returns its last value.
     pub(super) fn one(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)?.pop().filter(|value| !value.is_empty())
+        self.set.remove(name)?.1.pop().filter(|value| !value.is_empty())
     }
 
     /// Removes an option, and returns its values.
     pub(super) fn all(&mut self, name: &str) -> Vec<String> {
-        let mut values = self.0.remove(name).unwrap_or_default();
+        let mut values = self.set.remove(name).map(|(_, values)| values).unwrap_or_default();
         values.retain(|value| !value.is_empty());
         values
     }
@@ -102,9 +82,14 @@ impl Options {
         self.switch(name) == Some(true)
     }
 
+    /// Variables whose values a manifest takes from elsewhere.
+    pub(super) fn elsewhere(&self) -> &[String] {
+        &self.elsewhere
+    }
+
     /// The names that are left.
     pub(super) fn rest(self) -> impl Iterator<Item = String> {
-        self.0.into_keys()
+        self.set.into_keys()
     }
 
     /// Adds the values of a key of the alpha configuration, if it is there.
@@ -116,251 +101,38 @@ impl Options {
             _ => None,
         };
         match value {
-            Value::Array(items) => self.set(name, items.iter().filter_map(text)),
+            Value::Array(items) => self.set(Source::Flags, name, items.iter().filter_map(text)),
             Value::Null => {}
-            one => self.set(name, text(one)),
+            one => self.set(Source::Flags, name, text(one)),
         }
     }
 
-    fn set(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
-        let mut name = name.to_ascii_lowercase().replace('-', "_");
-        if LISTS.contains(&name.as_str()) && name != "skip_auth_regex" {
-            name.push('s');
-        }
-        self.0.entry(name).or_default().extend(values);
-    }
-
-    fn is_list(name: &str) -> bool {
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        LISTS.iter().any(|known| *known == name || name.strip_suffix('s') == Some(*known))
-    }
-
-    /// A command line, or the list of arguments in a manifest.
-    fn flags(&mut self, words: &[String]) {
-        let mut words = words.iter().peekable();
-        while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix("--") else { continue };
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => {
-                    let switch = SWITCHES.contains(&flag.replace('-', "_").as_str());
-                    let value = words.next_if(|next| !switch && !next.starts_with("--"));
-                    (flag, value.cloned().unwrap_or_else(|| "true".to_owned()))
-                }
-            };
-            self.set(name, [value]);
+    /// Sets an option to a text, whose values are separated by commas where the option is a list.
+    fn set_text(&mut self, source: Source, name: &str, text: &str) {
+        if is_list(&named(name)) {
+            self.set(source, name, text.split(',').map(|part| part.trim().to_owned()));
+        } else {
+            self.set(source, name, [text.to_owned()]);
         }
     }
 
-    /// Lines `NAME=value` or `NAME: value`, or `name: NAME` and `value: value` in a manifest.
-    fn environment(&mut self, words: &[String]) {
-        let mut words = words.iter().peekable();
-        while let Some(word) = words.next() {
-            let Some(setting) = word.strip_prefix("OAUTH2_PROXY_") else { continue };
-            let (name, value) = match setting.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => {
-                    words.next_if(|next| *next == "value:");
-                    if words.peek().is_some_and(|next| *next == "valueFrom:")
-                        && (setting.ends_with("SECRET") || setting.ends_with("PASSWORD"))
-                    {
-                        // A secret's value is never of interest, only that there is one.
-                        self.set(setting, ["elsewhere".to_owned()]);
-                        continue;
-                    }
-                    let next = words.next_if(|next| {
-                        !next.starts_with("OAUTH2_PROXY_")
-                            && !matches!(next.as_str(), "-" | "name:" | "valueFrom:")
-                    });
-                    (setting.trim_end_matches(':'), next.cloned().unwrap_or_default())
-                }
-            };
-            if Self::is_list(name) {
-                self.set(name, value.split(',').map(|part| part.trim().to_owned()));
-            } else {
-                self.set(name, [value]);
-            }
+    fn set(&mut self, source: Source, name: &str, values: impl IntoIterator<Item = String>) {
+        let entry = self.set.entry(named(name)).or_insert_with(|| (source, Vec::new()));
+        if source > entry.0 {
+            *entry = (source, Vec::new());
         }
-    }
-
-    /// The configuration file: `name = value` with texts, numbers, switches and lists.
-    fn file(&mut self, text: &str) -> Result<(), MigrateError> {
-        let mut lines = text.lines().enumerate();
-        while let Some((number, line)) = lines.next() {
-            let line = without_comment(line);
-            if line.is_empty() {
-                continue;
-            }
-            let wrong = || MigrateError::Unreadable {
-                reason: format!("line {} is no `name = value`", number + 1),
-            };
-            let (name, value) = line.split_once('=').ok_or_else(wrong)?;
-            let mut value = value.trim().to_owned();
-            while value.starts_with('[') && !value.ends_with(']') {
-                let (_, more) = lines.next().ok_or_else(wrong)?;
-                value.push_str(without_comment(more).trim());
-            }
-            let name = name.trim().trim_matches('"');
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-            if name.is_empty() || !name.chars().all(plain) {
-                return Err(wrong());
-            }
-            match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
-                Some(list) => self.set(name, texts(list).ok_or_else(wrong)?),
-                None => {
-                    let mut value = texts(&value).ok_or_else(wrong)?;
-                    self.set(name, value.pop());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A line up to a `#` outside quotation marks.
-fn without_comment(line: &str) -> &str {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, character) in line.char_indices() {
-        match (quote, character) {
-            _ if escaped => escaped = false,
-            (Some('"'), '\\') => escaped = true,
-            (Some(open), close) if open == close => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '#') => return line.get(..at).unwrap_or_default().trim(),
-            _ => {}
-        }
-    }
-    line.trim()
-}
-
-/// Values separated by commas, in quotation marks or not; `None` with an open quotation mark.
-fn texts(list: &str) -> Option<Vec<String>> {
-    let (mut found, mut text, mut quoted) = (Vec::new(), String::new(), false);
-    let mut characters = list.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' | '\'' => {
-                quoted = true;
-                loop {
-                    match characters.next()? {
-                        close if close == character => break,
-                        '\\' if character == '"' => text.push(match characters.next()? {
-                            'n' => '\n',
-                            't' => '\t',
-                            other => other,
-                        }),
-                        other => text.push(other),
-                    }
-                }
-            }
-            ',' => {
-                if quoted || !text.is_empty() {
-                    found.push(std::mem::take(&mut text));
-                }
-                quoted = false;
-            }
-            blank if blank.is_whitespace() => {}
-            other => text.push(other),
-        }
-    }
-    if quoted || !text.is_empty() {
-        found.push(text);
-    }
-    Some(found)
-}
-
-/// The words of a text as a shell reads them; the marks of YAML and JSON lists around them are left out.
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        // Whether the word has begun, and whether its last character is a closing quotation mark.
-        let (mut word, mut begun, mut closed) = (String::new(), false, false);
-        let mut characters = line.chars();
-        while let Some(character) = characters.next() {
-            let ends = character.is_whitespace() || (closed && matches!(character, ',' | ']'));
-            closed = false;
-            match character {
-                _ if ends => {
-                    if begun {
-                        words.push(std::mem::take(&mut word));
-                    }
-                    begun = false;
-                }
-                '[' | ']' | ',' if !begun => {}
-                '"' | '\'' => {
-                    (begun, closed) = (true, true);
-                    quoted(&mut characters, character, &mut word);
-                }
-                '\\' => {
-                    // At the end of a line it only continues the command.
-                    let next = characters.next();
-                    begun |= next.is_some();
-                    word.extend(next);
-                }
-                other => {
-                    begun = true;
-                    word.push(other);
-                }
-            }
-        }
-        if begun {
-            words.push(word);
-        }
-    }
-    words.retain(|word| word != "export" && word != "-");
-    words
-}
-
-/// Reads up to the closing quotation mark.
-fn quoted(characters: &mut std::str::Chars<'_>, mark: char, word: &mut String) {
-    while let Some(character) = characters.next() {
-        match character {
-            close if close == mark => break,
-            '\\' if mark == '"' => word.extend(characters.next()),
-            other => word.push(other),
+        if source == entry.0 {
+            entry.1.extend(values);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Options;
+/// The name of an option in the configuration file.
+fn named(name: &str) -> String {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    if LISTS.contains(&name.as_str()) { format!("{name}s") } else { name }
+}
 
-    fn read(text: &str) -> Options {
-        let mut options = Options::default();
-        options.read(text).unwrap();
-        options
-    }
-
-    #[test]
-    fn each_form_names_the_same_options() {
-        for text in [
-            "email_domains = [ \"a.example\", 'b.example' ] # ours\nreverse_proxy = true\nclient_secret=\"a#b\"",
-            "email_domains = [\n  \"a.example\",\n  \"b.example\",\n]\nreverse_proxy=true\nclient_secret = 'a#b'\n",
-            "oauth2-proxy --email-domain=a.example \\\n  --email-domain b.example --reverse-proxy --client-secret 'a#b'",
-            "args:\n  - --email-domain=a.example\n  - \"--email-domain=b.example\"\n  - --reverse-proxy=true\n  - --client-secret=a#b\n",
-            "[\"--email-domain=a.example\", \"--email-domain=b.example\", \"--reverse-proxy\", \"--client-secret=a#b\"]",
-            "OAUTH2_PROXY_EMAIL_DOMAINS=a.example,b.example\nexport OAUTH2_PROXY_REVERSE_PROXY=\"true\"\nOAUTH2_PROXY_CLIENT_SECRET=a#b",
-            "environment:\n  OAUTH2_PROXY_EMAIL_DOMAINS: a.example,b.example\n  OAUTH2_PROXY_REVERSE_PROXY: \"true\"\n  OAUTH2_PROXY_CLIENT_SECRET: a#b\n",
-            "env:\n  - name: OAUTH2_PROXY_EMAIL_DOMAINS\n    value: a.example,b.example\n  - name: OAUTH2_PROXY_REVERSE_PROXY\n    value: 'true'\n  - name: OAUTH2_PROXY_CLIENT_SECRET\n    value: a#b\n",
-        ] {
-            let mut options = read(text);
-            assert_eq!(options.all("email_domains"), ["a.example", "b.example"], "{text}");
-            assert!(options.is_on("reverse_proxy"), "{text}");
-            assert_eq!(options.one("client_secret").as_deref(), Some("a#b"), "{text}");
-            assert_eq!(options.rest().count(), 0, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_line_that_is_no_setting_is_refused_without_quoting_it() {
-        for text in ["client_secret s3cr3t", "a = \"s3cr3t", "a = [ \"s3cr3t\"", "s3cr3t! = 1"] {
-            let error = Options::default().read(text).unwrap_err().to_string();
-            assert!(
-                error.contains("line 1 is no `name = value`") && !error.contains("s3cr3t"),
-                "{error}"
-            );
-        }
-    }
+fn is_list(name: &str) -> bool {
+    name == SKIPPED || name.strip_suffix('s').is_some_and(|name| LISTS.contains(&name))
 }

@@ -71,6 +71,11 @@ impl Pattern {
         self.text.ends_with("/**")
     }
 
+    /// Whether it matches everything below one path, and no other paths.
+    pub(super) fn is_everything_below(&self) -> bool {
+        self.text.strip_suffix("/**").is_some_and(|path| !path.contains('*'))
+    }
+
     /// The path before the first star.
     pub(super) fn literal(&self) -> &str {
         let end = self.text.find('*').unwrap_or(self.text.len());

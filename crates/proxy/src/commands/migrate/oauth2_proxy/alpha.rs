@@ -1,5 +1,7 @@
 //! The alpha configuration: providers, upstreams and injected headers in YAML.
 
+#![expect(clippy::indexing_slicing, reason = "indexing JSON answers null for what is absent")]
+
 use serde_json::Value;
 
 use super::super::draft::Draft;
@@ -43,6 +45,18 @@ pub(super) fn provider(alpha: &Value, options: &mut Options, draft: &mut Draft) 
         ("validate_url", &provider["validateURL"]),
         ("backend_logout_url", &provider["backendLogoutURL"]),
         ("code_challenge_method", &provider["code_challenge_method"]),
+        ("bitbucket_team", &provider["bitbucketConfig"]["team"]),
+        ("bitbucket_workspace", &provider["bitbucketConfig"]["workspace"]),
+        ("bitbucket_repository", &provider["bitbucketConfig"]["repository"]),
+        ("entra_id_allowed_tenant", &provider["microsoftEntraIDConfig"]["allowedTenants"]),
+        ("github_org", &provider["githubConfig"]["org"]),
+        ("github_repo", &provider["githubConfig"]["repo"]),
+        ("github_team", &provider["githubConfig"]["team"]),
+        ("github_user", &provider["githubConfig"]["users"]),
+        ("gitlab_group", &provider["gitlabConfig"]["group"]),
+        ("gitlab_project", &provider["gitlabConfig"]["projects"]),
+        ("google_group", &provider["googleConfig"]["group"]),
+        ("keycloak_group", &provider["keycloakConfig"]["groups"]),
         ("azure_tenant", &provider["azureConfig"]["tenant"]),
         ("oidc_issuer_url", &oidc["issuerURL"]),
         ("oidc_jwks_url", &oidc["jwksURL"]),

@@ -1,14 +1,13 @@
 //! Upstreams as routes, and the callers that they let in.
 
+#![expect(clippy::indexing_slicing, reason = "indexing JSON answers null for what is absent")]
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::super::draft::{Draft, Route, for_path, origin};
+use super::super::draft::{Draft, NO_ADDRESS, Route, for_path, origin};
 use super::super::options::Options;
 use super::super::patterns::Pattern;
-
-/// A value for `allow` that lets no caller in, until the operator writes the addresses.
-const NO_ADDRESS: &str = "replace-me@users.invalid";
 
 /// Names the host of an issuer that is reached by plain http.
 pub(in super::super) fn plain_issuer(draft: &mut Draft) {
@@ -33,15 +32,29 @@ pub(super) fn allow(options: &mut Options, draft: &mut Draft) -> Value {
             "list its addresses in `allow: { emails: […] }`, where one stands that no user has",
         );
     }
-    let (groups, roles) = (options.all("allowed_groups"), options.all("allowed_roles"));
+    let mut groups = options.all("allowed_groups");
+    groups.extend(options.all("gitlab_groups"));
+    groups.extend(options.all("keycloak_groups"));
+    let roles = options.all("allowed_roles");
     let named: Vec<Map<String, Value>> = [("groups", groups), ("roles", roles)]
         .into_iter()
         .filter(|(_, values)| !values.is_empty())
         .map(|(key, values)| Map::from_iter([(key.to_owned(), json!(values))]))
         .collect();
-    let domains: Vec<String> =
-        domains.iter().map(|domain| domain.trim_start_matches('.').to_lowercase()).collect();
-    let people: Vec<(&str, Value)> = if everyone {
+    let (below, domains): (Vec<String>, Vec<String>) = domains
+        .iter()
+        .map(|domain| domain.to_lowercase())
+        .partition(|domain| domain.starts_with('.') || domain.starts_with("*."));
+    if !everyone && !below.is_empty() {
+        let remark = format!(
+            "`{}` stands for every subdomain; write each in `email_domains`",
+            below.join(", ")
+        );
+        draft.lost("email_domains", remark);
+    }
+    let people: Vec<(&str, Value)> = if draft.restricted {
+        vec![("emails", json!([NO_ADDRESS]))]
+    } else if everyone {
         Vec::new()
     } else {
         let mut people = Vec::new();
@@ -53,10 +66,10 @@ pub(super) fn allow(options: &mut Options, draft: &mut Draft) -> Value {
         }
         people
     };
-    if everyone && named.is_empty() {
+    if everyone && named.is_empty() && !draft.restricted {
         draft.weak("email_domains: *", "every account of the provider is let in; name roles, groups or `email_domains` in the rules");
     }
-    if !everyone && domains.is_empty() && !listed {
+    if !everyone && domains.is_empty() && below.is_empty() && !listed {
         draft.task("neither `email_domains` nor `authenticated_emails_file` is set; write who is let in, where one address stands that no user has");
     }
     let mut all: Vec<Value> = Vec::new();
@@ -120,6 +133,7 @@ pub(super) fn routes(options: &mut Options, alpha: &Value, allow: &Value, draft:
         if exact && let Some(pattern) = Pattern::new(&path) {
             // Without a slash at its end it was this path alone.
             rule = for_path(&rule, pattern.text());
+            draft.task(format!("{path} was that path alone; those below it are refused now: remove `path` from its rule to open them"));
         }
         draft.route(
             "upstreams",
