@@ -168,6 +168,8 @@ mod logs;
 mod providers;
 #[path = "attacks/user_info.rs"]
 mod user_info;
+#[path = "attacks/migrated.rs"]
+mod migrated;
 #[path = "attacks/misconfigured.rs"]
 mod misconfigured;
 #[path = "attacks/floods.rs"]
