@@ -1,5 +1,5 @@
 //! `doorward migrate`: configurations as users of other programs write them become valid ones, without their secrets.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
