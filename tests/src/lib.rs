@@ -20,6 +20,7 @@ pub mod authority;
 pub mod keycloak;
 pub mod gateway;
 pub mod visitor;
+pub mod oauth2_proxy;
 pub mod oidc_provider;
 pub mod wire;
 pub mod browser;

@@ -158,6 +158,8 @@ mod return_address;
 mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
+#[path = "attacks/shared_settings.rs"]
+mod shared_settings;
 #[path = "attacks/conformance.rs"]
 mod conformance;
 #[path = "attacks/cookie_names.rs"]
@@ -174,6 +176,8 @@ mod logs;
 mod providers;
 #[path = "attacks/user_info.rs"]
 mod user_info;
+#[path = "attacks/migrated.rs"]
+mod migrated;
 #[path = "attacks/misconfigured.rs"]
 mod misconfigured;
 #[path = "attacks/floods.rs"]

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod explain;
 pub mod healthcheck;
 pub mod key;
+pub mod migrate;
 pub mod presets;
 pub mod schema;
 pub mod serve;

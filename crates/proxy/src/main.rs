@@ -6,7 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
 use doorward::{
     commands::{
-        self, Outcome, check, demo, doctor, explain, healthcheck, key, presets, schema, serve,
+        self, Outcome, check, demo, doctor, explain, healthcheck, key, migrate, presets, schema,
+        serve,
     },
     listen::Inherited,
 };
@@ -52,6 +53,8 @@ enum Command {
     Auth(cli_auth::Command),
     /// Make, list and revoke API keys of the running gateway
     Key(key::Key),
+    /// Print the configuration of another gateway as a doorward.yaml, with remarks about what differs
+    Migrate(migrate::Migrate),
     /// List the presets of applications, or print what one of them sets
     Presets(presets::Presets),
     /// Print the JSON Schema of the configuration
@@ -108,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             return Ok(runtime()?.block_on(command.run(&program, &mut out)).into());
         }
         Command::Key(key) => runtime()?.block_on(key.run(&mut out))?,
+        Command::Migrate(migrate) => migrate.run(&mut out)?,
         Command::Presets(presets) => presets.run(&mut out)?,
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;

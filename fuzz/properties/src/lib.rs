@@ -39,6 +39,7 @@ mod provider;
 mod config;
 mod mcp;
 mod usage;
+mod migrate;
 
 pub use api_key::api_key;
 pub use client_cert::client_cert;
@@ -51,6 +52,7 @@ pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
 pub use mcp::mcp;
+pub use migrate::migration;
 pub use outbound::outbound;
 pub use path::path;
 pub use provider::{discovery, token_answer};
@@ -68,7 +70,7 @@ pub use usage::usage;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 27] = [
+pub const PROPERTIES: [(&str, Property); 28] = [
     ("api_key", api_key),
     ("chunked", chunked),
     ("claims", claims),
@@ -86,6 +88,7 @@ pub const PROPERTIES: [(&str, Property); 27] = [
     ("logout_form", logout_form),
     ("mcp", mcp),
     ("outbound", outbound),
+    ("migration", migration),
     ("path", path),
     ("proxy_header", proxy_header),
     ("redirect", redirect),

@@ -80,7 +80,9 @@ impl Shared {
 
     /// Whether what is found at a path follows from a problem that is reported already.
     pub(super) fn refuses(&self, at: &KeyPath) -> bool {
-        self.refused.iter().any(|path| at.is_within(path))
+        let source = moved(at, &self.rules);
+        let source = source.as_ref().unwrap_or(at);
+        self.refused.iter().any(|path| at.is_within(path) || source.is_within(path))
     }
 
     fn affords(&mut self, size: usize) -> bool {
@@ -290,7 +292,6 @@ impl Shared {
         for (index, from) in paths.into_iter().enumerate() {
             self.rules.insert(at.item(index), from);
         }
-        let items = items.into_iter().map(|node| Node { key: None, ..node }).collect();
         Node { position: written.position, key: written.key, value: Value::List(items) }
     }
 }

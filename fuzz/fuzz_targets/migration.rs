@@ -1,0 +1,5 @@
+//! Runs the property `migration`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_properties::migration(data));
