@@ -34,7 +34,7 @@ const FIELDS: [&str; 4] = [
     "x-forwarded-groups",
 ];
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     /// The upstream got it.

@@ -253,7 +253,7 @@ fn allow(annotations: &mut Map<String, Value>, name: &str, draft: &mut Draft) ->
         draft.weak(&format!("Ingress {name}"), "it has no `auth-url`, so that every caller reached it; here users must sign in: write `allow: anyone` where no sign-in is wanted");
         return json!("signed_in");
     };
-    draft.task("`auth-url` asks a gateway that has rules of its own: run `doorward migrate oauth2-proxy` on its configuration, and write its `issuers` and whom it lets in where one address stands that no user has");
+    draft.task("`auth-url` asks a gateway that has rules of its own: run `doorward migrate oauth2-proxy` on its configuration, and write its `issuers` and the callers of its rules where one address stands that no user has");
     // The URL may hold variables of nginx, which no parser of URLs takes in the host.
     let url = url.as_str().unwrap_or_default().replace(['$', '{', '}'], "x");
     let Ok(url) = Url::parse(&url) else {

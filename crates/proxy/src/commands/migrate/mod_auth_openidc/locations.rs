@@ -18,7 +18,7 @@ pub(super) struct Location {
     pub(super) challenge: bool,
     /// Set when its requirements cannot be read: it lets no caller in.
     pub(super) unread: bool,
-    /// How many lists of requirements it has.
+    /// Number of its lists of requirements.
     pub(super) lists: usize,
     pub(super) open: bool,
     pub(super) context: Option<Context>,

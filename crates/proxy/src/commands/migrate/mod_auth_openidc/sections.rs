@@ -10,7 +10,7 @@ use super::super::patterns::Pattern;
 use super::PASSES;
 use super::locations::{Context, Location, require};
 
-/// What the sections of all virtual hosts say.
+/// Sections of all virtual hosts.
 #[derive(Default)]
 pub(super) struct Sites {
     /// Names of the virtual hosts; the first is the server outside them.

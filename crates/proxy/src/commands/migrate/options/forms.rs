@@ -7,7 +7,7 @@ use toml::Table;
 use super::{Options, Source};
 use crate::commands::migrate::{MigrateError, manifests};
 
-/// What the name of a variable begins with.
+/// Beginning of the name of each variable.
 const PREFIX: &str = "OAUTH2_PROXY_";
 
 /// Stands for a value that a manifest takes from elsewhere: a rule that names it lets no caller in.
