@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::foreign_text::{bounded, quoted};
-use crate::json::{self, Document};
+use crate::json::Document;
 use crate::keys::{Jwk, JwkSet};
 use crate::refusal::TokenRefusal;
 use crate::token::Algorithm;
@@ -28,8 +28,11 @@ pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// or another way to read the rest.
 const REFUSED_MEMBERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
+/// The public key of a DPoP proof (RFC 9449 §4.2).
+const JWK: &str = "jwk";
+
 /// Header members that name keys to trust. They are never used.
-const KEY_MEMBERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
+const KEY_MEMBERS: [&str; 4] = [JWK, "jku", "x5u", "x5c"];
 
 /// The header members that are used.
 #[derive(Clone, Debug)]
@@ -83,9 +86,7 @@ impl<'t> UnverifiedJws<'t> {
     #[cfg(feature = "login")]
     pub(crate) fn parse_with_repeats(token: &'t str) -> Result<Self, TokenRefusal> {
         let mut jws = Self::parse(token)?;
-        let read = json::parse_object_with_repeats(&decode("payload", jws.payload)?);
-        let read = read
-            .and_then(|members| Document::try_from(&members).map_err(|error| error.to_string()));
+        let read = Document::parse_with_repeats(decode("payload", jws.payload)?);
         jws.claimed = Some(read.map_err(unreadable));
         Ok(jws)
     }
@@ -106,7 +107,7 @@ impl<'t> UnverifiedJws<'t> {
 
     fn read(
         token: &'t str,
-        header: impl FnOnce(&[u8]) -> Result<Header, TokenRefusal>,
+        header: impl FnOnce(Vec<u8>) -> Result<Header, TokenRefusal>,
     ) -> Result<Self, TokenRefusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenRefusal::TooLarge { limit: MAX_TOKEN_BYTES });
@@ -122,7 +123,7 @@ impl<'t> UnverifiedJws<'t> {
             };
             return Err(TokenRefusal::Malformed { part: "token", reason });
         };
-        let header = header(&decode("header", head)?)?;
+        let header = header(decode("header", head)?)?;
         if signature.is_empty() {
             let reason = "it is empty".to_owned();
             return Err(TokenRefusal::Malformed { part: "signature", reason });
@@ -219,96 +220,62 @@ fn unreadable(reason: String) -> TokenRefusal {
     TokenRefusal::Malformed { part: "payload", reason }
 }
 
-/// The members of a header that are used.
-#[derive(Default)]
-struct Members {
-    alg: Option<Value>,
-    kid: Option<Value>,
-    typ: Option<Value>,
-    cty: Option<Value>,
-    jwk: Option<Value>,
-    /// Position of the first refused member that it has.
-    refused: Option<usize>,
-    /// Position of the first member that names a key to trust.
-    key_member: Option<usize>,
-}
-
-impl Members {
-    /// Reads a header; a `jwk` is refused unless the caller expects one.
-    fn read(bytes: &[u8], with_key: bool) -> Result<Self, TokenRefusal> {
-        let mut members = Self::default();
-        let take = |name: &str, value| match name {
-            "alg" => members.alg = Some(value),
-            "kid" => members.kid = Some(value),
-            "typ" => members.typ = Some(value),
-            "cty" => members.cty = Some(value),
-            "jwk" if with_key => members.jwk = Some(value),
-            _ => {
-                let first = |known: Option<usize>, names: [&str; 4]| {
-                    [known, names.iter().position(|one| *one == name)].into_iter().flatten().min()
-                };
-                members.refused = first(members.refused, REFUSED_MEMBERS);
-                members.key_member = first(members.key_member, KEY_MEMBERS);
-            }
-        };
-        json::read_members(bytes, take).map_err(malformed)?;
-        Ok(members)
-    }
-}
-
 impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
-        Self::of(Members::read(bytes, false)?)
+    /// Reads a header; a `jwk` is refused unless it is wanted (RFC 9449 §4.2).
+    fn parse(bytes: Vec<u8>) -> Result<Self, TokenRefusal> {
+        let header = Document::parse(bytes).map_err(malformed)?;
+        Self::of(&header, &KEY_MEMBERS)
     }
 
-    fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
-        let mut members = Members::read(bytes, true)?;
-        match members.jwk.take() {
-            Some(Value::Object(key)) => {
-                let header = Self::of(members)?;
-                match header.key_member {
-                    Some(member) => Err(TokenRefusal::HeaderNotAllowed { member }),
-                    None => Ok((header, key)),
-                }
-            }
-            _ => Err(malformed("`jwk` is missing or not an object".to_owned())),
+    fn parse_with_key(bytes: Vec<u8>) -> Result<(Self, Map<String, Value>), TokenRefusal> {
+        let header = Document::parse(bytes).map_err(malformed)?;
+        let key = header.members().get(JWK).and_then(|key| key.as_object());
+        let key = key.ok_or_else(|| malformed("`jwk` is missing or not an object".to_owned()))?;
+        let [_, others @ ..] = &KEY_MEMBERS;
+        let read = Self::of(&header, others)?;
+        match read.key_member {
+            Some(member) => Err(TokenRefusal::HeaderNotAllowed { member }),
+            None => Ok((read, key.to_map())),
         }
     }
 
-    fn of(members: Members) -> Result<Self, TokenRefusal> {
-        if let Some(member) = members.refused.and_then(|nth| REFUSED_MEMBERS.get(nth)) {
+    /// `keys` are the members that must not name a key to trust.
+    fn of(header: &Document, keys: &'static [&'static str]) -> Result<Self, TokenRefusal> {
+        let members = header.members();
+        let first = |names: &'static [&'static str]| {
+            names.iter().copied().find(|name| members.contains(name))
+        };
+        if let Some(member) = first(&REFUSED_MEMBERS) {
             return Err(TokenRefusal::HeaderNotAllowed { member });
         }
-        let alg = text("alg", members.alg)?;
-        let alg = alg.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
+        let text = |name: &'static str| match members.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_str() {
+                Some(text) => Ok(Some(text)),
+                None => Err(malformed(format!("`{name}` is not a string"))),
+            },
+        };
+        let alg = text("alg")?.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
         let algorithm = alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed {
-            alg: quoted(&alg),
+            alg: quoted(alg),
             allowed: Algorithm::ALL.to_vec(),
         })?;
-        let key_member = members.key_member.and_then(|nth| KEY_MEMBERS.get(nth)).copied();
         // A JWT in a JWT (RFC 7519 §5.2).
-        if text("cty", members.cty)?.is_some_and(|cty| media_type(cty) == "jwt") {
+        if text("cty")?.is_some_and(|cty| media_type(cty) == "jwt") {
             return Err(TokenRefusal::HeaderNotAllowed { member: "cty" });
         }
-        let media_type = text("typ", members.typ)?.map(media_type);
-        Ok(Self { algorithm, key_id: text("kid", members.kid)?, media_type, key_member })
+        let media_type = text("typ")?.map(media_type);
+        let key_id = text("kid")?.map(str::to_owned);
+        Ok(Self { algorithm, key_id, media_type, key_member: first(keys) })
     }
 }
 
 /// Lower case, without the optional `application/` (RFC 7515 §4.1.9).
-fn media_type(mut text: String) -> String {
-    text.make_ascii_lowercase();
+fn media_type(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
     match text.strip_prefix("application/") {
         Some(short) => short.to_owned(),
         None => text,
-    }
-}
-
-fn text(name: &'static str, value: Option<Value>) -> Result<Option<String>, TokenRefusal> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(malformed(format!("`{name}` is not a string"))),
     }
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::DeserializeSeed as _;
 use serde_json::{Map, Number, Value};
 
+#[cfg(feature = "login")]
+use super::TWICE;
 use super::value::{Array, ClaimValue, Object};
 use super::{MAX_DEPTH, NO_OBJECT, utf8, with};
 use reader::{Builder, Reader, TooLong, position};
@@ -62,10 +64,38 @@ impl Document {
     ///
     /// The error is the parser's message; it names position and cause and quotes no values.
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, String> {
+        Self::with_levels(bytes, MAX_DEPTH)
+    }
+
+    /// Like [`Self::parse`], with arrays and objects nested at most `levels` deep.
+    pub(super) fn with_levels(bytes: Vec<u8>, levels: usize) -> Result<Self, String> {
+        Self::read(bytes, levels, false)
+    }
+
+    /// Like [`Self::parse`], but a member of the object at the top may be repeated with the same value, which is not ambiguous
+    /// either. It is kept once.
+    #[cfg(feature = "login")]
+    pub(crate) fn parse_with_repeats(bytes: Vec<u8>) -> Result<Self, String> {
+        let read = Self::read(bytes, MAX_DEPTH, true)?;
+        let members = read.members();
+        let mut once = Map::new();
+        for (name, value) in members.clone() {
+            let former = once.insert(name.to_owned(), value.to_value());
+            if former.is_some_and(|former| value != former) {
+                return Err(format!("it is not strict JSON: {TWICE}"));
+            }
+        }
+        match once.len() == members.len() {
+            true => Ok(read),
+            false => Self::try_from(&once).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn read(bytes: Vec<u8>, levels: usize, repeats: bool) -> Result<Self, String> {
         utf8(&bytes)?;
         let mut text = String::from_utf8(bytes).unwrap_or_default();
         let mut built = Builder::over(&text);
-        let reader = Reader { built: &mut built, levels: MAX_DEPTH };
+        let reader = Reader { built: &mut built, levels, repeats };
         with(&text, |deserializer| reader.deserialize(deserializer))?;
         let Builder { nodes, unescaped, .. } = built;
         if !matches!(nodes.first(), Some(Node::Object(..))) {

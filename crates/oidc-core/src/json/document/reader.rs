@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::super::{NUMBER, Name, TWICE, number};
+use super::super::{NUMBER, Name, TWICE};
 use super::{Node, Place};
 
 /// A text of 4 GiB or more.
@@ -30,7 +30,8 @@ pub(super) struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     pub(super) fn over(text: &'t str) -> Self {
-        let (nodes, names) = (Vec::with_capacity(96), Vec::with_capacity(32));
+        // A value of a token takes 12 bytes of text or more.
+        let (nodes, names) = (Vec::with_capacity(4 + text.len() / 12), Vec::with_capacity(32));
         Self { text, unescaped: String::new(), nodes, names }
     }
 
@@ -132,6 +133,16 @@ impl<'t> Builder<'t> {
     }
 }
 
+/// The number with these digits, as it is without the feature `arbitrary_precision` of `serde_json`.
+fn number<E: Error>(digits: &str) -> Result<Node, E> {
+    let whole = digits.parse().map(Node::Whole).or_else(|_| digits.parse().map(Node::Negative));
+    let finite = |value: &f64| value.is_finite();
+    let fraction = || digits.parse().ok().filter(finite).map(Node::Fraction);
+    whole.ok().or_else(fraction).ok_or_else(|| E::custom(OUT_OF_RANGE))
+}
+
+const OUT_OF_RANGE: &str = "number out of range";
+
 fn node_of(number: &Number) -> Node {
     let whole = number.as_u64().map(Node::Whole).or_else(|| number.as_i64().map(Node::Negative));
     whole.or_else(|| number.as_f64().map(Node::Fraction)).unwrap_or(Node::Null)
@@ -142,12 +153,14 @@ pub(super) struct Reader<'t, 'd> {
     pub(super) built: &'d mut Builder<'t>,
     /// Levels of arrays and objects that may follow.
     pub(super) levels: usize,
+    /// Whether members of the object that is read may be repeated.
+    pub(super) repeats: bool,
 }
 
 impl<'t> Reader<'t, '_> {
     /// The reader of a value within.
     fn within(&mut self, levels: usize) -> Reader<'t, '_> {
-        Reader { built: self.built, levels }
+        Reader { built: self.built, levels, repeats: false }
     }
 
     fn deeper<E: Error>(&self) -> Result<usize, E> {
@@ -196,7 +209,7 @@ impl<'t> Visitor<'t> for Reader<'t, '_> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         if !value.is_finite() {
-            return Err(E::custom("number out of range"));
+            return Err(E::custom(OUT_OF_RANGE));
         }
         self.push(Node::Fraction(value));
         Ok(())
@@ -231,9 +244,9 @@ impl<'t> Visitor<'t> for Reader<'t, '_> {
         while let Some(name) = access.next_key_seed(Name)? {
             // Borrowed: a text that spells the name with escapes is not a number.
             if matches!(name, Cow::Borrowed(NUMBER)) {
-                let value = number(&access.next_value::<String>()?)?;
-                self.built.nodes.truncate(at);
-                return self.built.push_value(&value).map_err(A::Error::custom);
+                let digits = access.next_value::<String>()?;
+                self.built.set(at, number(&digits)?);
+                return Ok(());
             }
             let name = match name {
                 Cow::Borrowed(name) => self.built.slice(name),
@@ -245,11 +258,38 @@ impl<'t> Visitor<'t> for Reader<'t, '_> {
             access.next_value_seed(self.within(levels))?;
             self.built.end_member(member, name).map_err(A::Error::custom)?;
         }
-        if !self.built.distinct(first) {
+        if !self.repeats && !self.built.distinct(first) {
             return Err(A::Error::custom(TWICE));
         }
         let len = self.built.names.len() - first;
         self.built.names.truncate(first);
         self.built.close(at, Node::Object, len).map_err(A::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeSeed as _;
+    use serde::de::value::{BorrowedStrDeserializer, MapDeserializer};
+
+    use super::{Builder, NUMBER, Reader};
+    use crate::json::Document;
+
+    #[test]
+    fn a_number_may_arrive_with_its_digits() {
+        type Failure = serde::de::value::Error;
+        let read = |digits: &'static str| {
+            let member = (BorrowedStrDeserializer::<Failure>::new(NUMBER), digits);
+            let number = MapDeserializer::new(std::iter::once(member));
+            let mut built = Builder::over("");
+            Reader { built: &mut built, levels: 3, repeats: false }.deserialize(number)?;
+            let document = Document { text: String::new(), nodes: built.nodes };
+            Ok::<_, Failure>(document.value(0).to_value())
+        };
+        for digits in ["0", "18446744073709551615", "-3", "2.5", "1e3"] {
+            let plain: serde_json::Value = serde_json::from_str(digits).unwrap();
+            assert_eq!(read(digits).unwrap(), plain, "{digits}");
+        }
+        assert!(read("1e999").is_err());
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{CallbackRefusal, Code, Query, belongs, outcome};
 use crate::jose::MAX_TOKEN_BYTES;
-use crate::json;
+use crate::json::Document;
 use crate::login::PendingLogin;
 use crate::verify::Verifier;
 
@@ -35,6 +35,6 @@ pub(crate) async fn parse_signed(
 /// `state` of a signed answer, without any check.
 pub(super) fn claimed_state(response: &str) -> Option<String> {
     let payload = response.split('.').nth(1).filter(|_| response.len() <= MAX_TOKEN_BYTES)?;
-    let members = json::parse_object_with_repeats(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    Some(members.get("state")?.as_str()?.to_owned())
+    let answer = Document::parse_with_repeats(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    Some(answer.members().get("state")?.as_str()?.to_owned())
 }
