@@ -19,7 +19,7 @@ from ._native import command
 
 __all__ = ["console", "main"]
 
-_GATEWAY = frozenset({"serve", "demo", "check", "explain", "doctor", "migrate", "schema", "healthcheck", "completions", "key"})
+_GATEWAY = frozenset({"serve", "demo", "check", "explain", "doctor", "migrate", "schema", "healthcheck", "completions", "key", "presets"})
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m doorward") -> int:
