@@ -6,10 +6,6 @@
 //! A program may build `serde_json` with its feature `arbitrary_precision`, which delivers a number as an object with one
 //! member of a reserved name. Text that holds this name is refused, so such an object is always a number.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 use serde_json::{Map, Value};
 
 mod document;
@@ -54,63 +50,6 @@ pub struct NotStrictJson {
 /// The error is the parser's message; it names position and cause and quotes no values.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     Ok(Document::parse(bytes.to_vec())?.members().to_map())
-}
-
-const NO_OBJECT: &str = "it is not a JSON object";
-
-fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    match text.contains(NUMBER) {
-        true => Err("it holds a name that is reserved for numbers".to_owned()),
-        false => Ok(text),
-    }
-}
-
-/// Name of the only member of a number under `arbitrary_precision`.
-const NUMBER: &str = "$serde_json::private::Number";
-
-/// Reads `text` to its end.
-fn with<'t, T>(
-    text: &'t str,
-    read: impl FnOnce(&mut Text<'t>) -> Result<T, serde_json::Error>,
-) -> Result<T, String> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = read(&mut deserializer).map_err(|error| {
-        format!("it is not strict JSON: {}", crate::foreign_text::bounded(&error.to_string()))
-    })?;
-    deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
-    Ok(value)
-}
-
-type Text<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
-
-const TWICE: &str = "a member is repeated";
-
-/// A member's name, borrowed where it has no escapes.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
 }
 
 #[cfg(test)]

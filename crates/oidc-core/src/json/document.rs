@@ -8,11 +8,12 @@ use std::fmt;
 use serde::de::DeserializeSeed as _;
 use serde_json::{Map, Number, Value};
 
-#[cfg(feature = "login")]
-use super::TWICE;
+use super::MAX_DEPTH;
 use super::value::{Array, ClaimValue, Object};
-use super::{MAX_DEPTH, NO_OBJECT, utf8, with};
-use reader::{Builder, Reader, TooLong, position};
+use crate::foreign_text::bounded;
+#[cfg(feature = "login")]
+use reader::TWICE;
+use reader::{Builder, NUMBER, Reader, TooLong, position};
 
 mod reader;
 
@@ -92,14 +93,16 @@ impl Document {
     }
 
     fn read(bytes: Vec<u8>, levels: usize, repeats: bool) -> Result<Self, String> {
-        utf8(&bytes)?;
-        let mut text = String::from_utf8(bytes).unwrap_or_default();
+        let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
+        if text.contains(NUMBER) {
+            return Err("it holds a name that is reserved for numbers".to_owned());
+        }
         let mut built = Builder::over(&text);
         let reader = Reader { built: &mut built, levels, repeats };
         with(&text, |deserializer| reader.deserialize(deserializer))?;
         let Builder { nodes, unescaped, .. } = built;
         if !matches!(nodes.first(), Some(Node::Object(..))) {
-            return Err(NO_OBJECT.to_owned());
+            return Err("it is not a JSON object".to_owned());
         }
         text.push_str(&unescaped);
         Ok(Self { text, nodes })
@@ -176,6 +179,20 @@ impl fmt::Debug for Document {
         self.members().fmt(f)
     }
 }
+
+/// Reads `text` to its end.
+fn with<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&mut Text<'t>) -> Result<T, serde_json::Error>,
+) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = read(&mut deserializer)
+        .map_err(|error| format!("it is not strict JSON: {}", bounded(&error.to_string())))?;
+    deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
+    Ok(value)
+}
+
+type Text<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::super::{NUMBER, Name, TWICE};
 use super::{Node, Place};
+
+/// Name of the only member of a number under `arbitrary_precision`.
+pub(super) const NUMBER: &str = "$serde_json::private::Number";
+
+pub(super) const TWICE: &str = "a member is repeated";
 
 /// A text of 4 GiB or more.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -264,6 +268,33 @@ impl<'t> Visitor<'t> for Reader<'t, '_> {
         let len = self.built.names.len() - first;
         self.built.names.truncate(first);
         self.built.close(at, Node::Object, len).map_err(A::Error::custom)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
