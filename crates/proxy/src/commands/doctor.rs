@@ -1,6 +1,6 @@
 //! `doorward doctor`: checks the settings of an issuer against the configuration, and names what to change there.
 //!
-//! Facts are read first ([`read`]), then judged by plain functions ([`checks`]), then printed ([`report`]). Nothing is changed at
+//! Facts are read first (`read`), then judged by plain functions (`checks`), then printed (`report`). Nothing is changed at
 //! the issuer, and no password is tried that was not given.
 
 use std::io::Write;
@@ -57,7 +57,7 @@ pub struct Doctor {
     /// The realm of the administrator
     #[arg(long, value_name = "REALM", default_value = "master")]
     admin_realm: String,
-    /// Address of the admin API, if it is another than that of the issuer, such as https://admin.keycloak.example
+    /// Address of the admin API, if it is another than that of the issuer, such as `https://admin.keycloak.example`
     #[arg(long, value_name = "URL")]
     admin_url: Option<String>,
     /// Print the changes as commands of kcadm.sh, or with --fix=terraform as resources; nothing is changed
