@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::finding::{Change, Finding, NewMapper};
+use super::finding::{Change, Finding, NewMapper, Setting};
 use super::needs::Needs;
 
 mod kcadm;
@@ -50,6 +50,15 @@ impl Form {
 }
 
 impl<'a> Changes<'a> {
+    /// Settings of the realm.
+    fn of_realm(&self) -> Vec<&'a Setting> {
+        let of = |change: &&'a Change| match *change {
+            Change::Realm(setting) => Some(setting),
+            _ => None,
+        };
+        self.all.iter().filter_map(of).collect()
+    }
+
     /// Clients with changed settings.
     fn clients(&self) -> BTreeSet<&'a str> {
         let of = |change: &&'a Change| match *change {

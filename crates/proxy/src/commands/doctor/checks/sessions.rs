@@ -199,6 +199,14 @@ fn lifetime(needs: &Needs, facts: &Facts) -> Option<(u64, Vec<Change>)> {
     Some((administration.realm.access_token_lifespan?, vec![Change::Realm(setting)]))
 }
 
+/// The problem of a lifetime of access tokens, in seconds, that is `wrong`.
+fn lifetime_problem(needs: &Needs, facts: &Facts, wrong: impl Fn(u64) -> bool) -> Vec<Problem> {
+    let problem = |(found, changes)| {
+        Problem::new(format!("access tokens live for {}", time(found)), time(USUAL)).with(changes)
+    };
+    lifetime(needs, facts).filter(|(found, _)| wrong(*found)).map(problem).into_iter().collect()
+}
+
 pub(super) const ACCESS_TOKEN_LONG: Check = Check {
     name: "access_token_long",
     severity: Severity::Weakens,
@@ -207,14 +215,7 @@ pub(super) const ACCESS_TOKEN_LONG: Check = Check {
     setting: "Access Token Lifespan",
     place: "Realm settings → Tokens; Clients → {client} → Advanced → Advanced settings",
     reads: Reads::Both,
-    judge: |needs, facts| {
-        let long = lifetime(needs, facts).filter(|(found, _)| *found > LONG);
-        let problem = |(found, changes)| {
-            Problem::new(format!("access tokens live for {}", time(found)), time(USUAL))
-                .with(changes)
-        };
-        long.map(problem).into_iter().collect()
-    },
+    judge: |needs, facts| lifetime_problem(needs, facts, |found| found > LONG),
 };
 
 pub(super) const ACCESS_TOKEN_SHORT: Check = Check {
@@ -225,14 +226,7 @@ pub(super) const ACCESS_TOKEN_SHORT: Check = Check {
     setting: "Access Token Lifespan",
     place: "Realm settings → Tokens; Clients → {client} → Advanced → Advanced settings",
     reads: Reads::Both,
-    judge: |needs, facts| {
-        let short = lifetime(needs, facts).filter(|(found, _)| *found < SHORT);
-        let problem = |(found, changes)| {
-            Problem::new(format!("access tokens live for {}", time(found)), time(USUAL))
-                .with(changes)
-        };
-        short.map(problem).into_iter().collect()
-    },
+    judge: |needs, facts| lifetime_problem(needs, facts, |found| found < SHORT),
 };
 
 pub(super) const REFRESH_ROTATION: Check = Check {

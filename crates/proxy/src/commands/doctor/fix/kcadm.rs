@@ -93,14 +93,7 @@ pub(super) fn script(changes: &Changes<'_>) -> String {
 
 /// One update of the realm, and one of each client.
 fn settings(changes: &Changes<'_>, realm: &str, script: &mut String) {
-    let of_realm: Vec<&Setting> = changes
-        .all
-        .iter()
-        .filter_map(|change| match change {
-            Change::Realm(setting) => Some(setting),
-            _ => None,
-        })
-        .collect();
+    let of_realm = changes.of_realm();
     if !of_realm.is_empty() {
         let _ = write!(script, "kcadm.sh update realms/{realm}");
         of_realm.into_iter().for_each(|setting| script.push_str(&set(setting)));

@@ -82,14 +82,7 @@ pub(super) fn resources(changes: &Changes<'_>) -> String {
     let mut text =
         "# Provider keycloak/keycloak. Merge these arguments into the resources that you have.\n"
             .to_owned();
-    let of_realm: Vec<&Setting> = changes
-        .all
-        .iter()
-        .filter_map(|change| match change {
-            Change::Realm(setting) => Some(setting),
-            _ => None,
-        })
-        .collect();
+    let of_realm = changes.of_realm();
     if !of_realm.is_empty() {
         Resource::new("keycloak_realm", changes.realm)
             .with("realm", changes.realm)
